@@ -1,6 +1,9 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>What the network's output stands for, given x_t = √ᾱ_t·x_0 + √(1−ᾱ_t)·ε.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<PredictionType>))]
 public enum PredictionType
 {
     /// <summary>The noise ε (Ho et al. 2020, equation 14).</summary>

@@ -1,6 +1,9 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>The variance of the reverse step p(x_{t−1} | x_t).</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<VarianceType>))]
 public enum VarianceType
 {
     /// <summary>The posterior variance β̃_t: right when x_0 is one known point (Ho et al. 2020, section 3.2).</summary>
