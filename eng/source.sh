@@ -42,7 +42,7 @@ write_source() {
     feeds=$(printf '%s' "${RestoreAdditionalProjectSources:-}" | escape_xml)
     {
         echo '<Project>'
-        echo "  <!-- Written by build.sh; delete it, or run ./build.sh --ask-again, to have the feed asked again. Asked: $fingerprint -->"
+        echo "  <!-- Written by build.sh; delete it to have the feed asked again. Asked: $fingerprint -->"
         echo '  <PropertyGroup>'
         echo "    <DiffusionPackageSource Condition=\"'\$(DiffusionPackageSource)' == ''\">$choice</DiffusionPackageSource>"
         [ -z "$feeds" ] || echo "    <RestoreAdditionalProjectSources Condition=\"'\$(RestoreAdditionalProjectSources)' == ''\">$feeds</RestoreAdditionalProjectSources>"
