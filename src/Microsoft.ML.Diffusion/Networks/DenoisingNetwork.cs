@@ -2,13 +2,47 @@ using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>A network that predicts from a noisy image, its timestep and its class.</summary>
-public abstract class DenoisingNetwork(string name) : nn.Module<Tensor, Tensor, Tensor?, Tensor>(name)
+/// <summary>
+/// A network that predicts from a noisy image, its timestep and its class. What depends on timestep and class alone is split off,
+/// so that a sampler computes it once for all its steps: <see cref="forward"/> is <see cref="Embed"/>, then <see cref="Run"/>.
+/// </summary>
+public abstract class DenoisingNetwork(string name, UNetOptions options, UNetShape shape) : nn.Module<Tensor, Tensor, Tensor?, Tensor>(name)
 {
+    /// <summary>The structure.</summary>
+    public UNetOptions Options { get; } = options;
+
+    /// <summary>What the network was built for. It also runs on other sizes that its resolutions divide.</summary>
+    public UNetShape Shape { get; } = shape;
+
+    /// <summary>
+    /// Draws what dropout leaves out while training; must live on the network's device. The network starts with one of its own, seeded when it was built,
+    /// and owns neither that nor a later one.
+    /// </summary>
+    public abstract Generator DropoutGenerator { get; set; }
+
     /// <summary>Runs the network.</summary>
     /// <param name="x">[N, C, H, W] float32: the noisy batch.</param>
     /// <param name="timesteps">[N] float32, may be fractional.</param>
     /// <param name="labels">[N] int64: 0 … K−1 a class, K the null class of classifier-free guidance; null where the network has no classes.</param>
-    /// <returns>[N, C or 2C, H, W] float32.</returns>
-    public abstract override Tensor forward(Tensor x, Tensor timesteps, Tensor? labels);
+    /// <returns>[N, C or 2C, H, W] float32; the caller disposes it.</returns>
+    /// <exception cref="ArgumentException">The image does not fit the network, or labels are missing, or given to a network without classes.</exception>
+    public sealed override Tensor forward(Tensor x, Tensor timesteps, Tensor? labels)
+    {
+        using NetworkEmbedding embedding = Embed(timesteps, labels);
+        return Run(x, embedding);
+    }
+
+    /// <summary>Computes all that the blocks are told of timestep and class.</summary>
+    /// <param name="timesteps">[M] float32, may be fractional.</param>
+    /// <param name="labels">[M] int64 or null, as in <see cref="forward"/>.</param>
+    /// <returns>M rows; the caller disposes them.</returns>
+    /// <exception cref="ArgumentException">Labels are missing, or given to a network without classes.</exception>
+    public abstract NetworkEmbedding Embed(Tensor timesteps, Tensor? labels);
+
+    /// <summary>Runs the network with an embedding that was computed before.</summary>
+    /// <param name="x">[N, C, H, W] float32: the noisy batch.</param>
+    /// <param name="embedding">N rows, or one row for the whole batch; not disposed.</param>
+    /// <returns>[N, C or 2C, H, W] float32; the caller disposes it.</returns>
+    /// <exception cref="ArgumentException">The image does not fit the network.</exception>
+    public abstract Tensor Run(Tensor x, NetworkEmbedding embedding);
 }
