@@ -7,21 +7,29 @@ namespace Microsoft.ML.Diffusion;
 public interface IDenoiser
 {
     /// <summary>Estimates x_0 for each row of a noisy batch.</summary>
-    /// <param name="x">[N, C, H, W] float32, x = √ᾱ·x_0 + √(1−ᾱ)·ε; not changed, not disposed.</param>
+    /// <param name="x">[N, C, H, W] float32 or float64, x = √ᾱ·x_0 + √(1−ᾱ)·ε; not changed, not disposed.</param>
     /// <param name="level">The noise level, the same for the whole batch.</param>
     /// <returns>The estimate; the caller disposes it.</returns>
     Denoised Denoise(Tensor x, NoiseLevel level);
 }
 
 /// <summary>What a denoiser says of a noisy batch. Owns its tensors.</summary>
-/// <param name="X0">[N, C, H, W] float32: the expected clean image, clipped or thresholded where the denoiser was asked to.</param>
+/// <param name="X0">[N, C, H, W] float32 or float64: the expected clean image, clipped or thresholded where the denoiser was asked to.</param>
 /// <param name="VarianceFraction">[N, C, H, W] float32 or null: the network's raw v in about [−1, 1] where it learned a range of variances.</param>
 public readonly record struct Denoised(Tensor X0, Tensor? VarianceFraction = null) : IDisposable
 {
+    /// <summary>[N, C, H, W] float32 or null: the network's own log variance, where it learned that without bounds.</summary>
+    public Tensor? LogVariance { get; init; }
+
+    /// <summary>[N, C, H, W] or null: x_0 before it was clipped or thresholded; null where it was not.</summary>
+    public Tensor? Unclipped { get; init; }
+
     /// <inheritdoc/>
     public void Dispose()
     {
         X0.Dispose();
         VarianceFraction?.Dispose();
+        LogVariance?.Dispose();
+        Unclipped?.Dispose();
     }
 }
