@@ -18,3 +18,22 @@ public enum VarianceType
     /// <summary>The network's second half of channels is the log variance itself.</summary>
     Learned,
 }
+
+/// <summary>What follows from a variance type.</summary>
+public static class VarianceTypeExtensions
+{
+    extension(VarianceType variance)
+    {
+        /// <summary>Whether the network has a second half of output channels for the variance.</summary>
+        public bool IsLearned => variance is VarianceType.LearnedRange or VarianceType.Learned;
+
+        /// <summary>
+        /// The fixed variance to sample with: <see cref="VarianceType.FixedLarge"/> where every trained step is visited,
+        /// <see cref="VarianceType.FixedSmall"/> where steps are left out. On CIFAR-10 the large one gives FID 3.17 against 4.73 in 1000 steps,
+        /// but 133 against 18 in 20 (Song et al. 2020, table 1): the noise it adds per step is more than the fewer steps can remove.
+        /// </summary>
+        /// <param name="steps">Steps of the sampler.</param>
+        /// <param name="timesteps">Steps that the network was trained on.</param>
+        public static VarianceType FixedFor(int steps, int timesteps) => steps < timesteps ? VarianceType.FixedSmall : VarianceType.FixedLarge;
+    }
+}
