@@ -27,7 +27,7 @@ probe_feed() {
     scratch=$(mktemp -d)
     log="$scratch/restore.log"
     dotnet restore eng/PackageProbe/PackageProbe.csproj ${properties[@]+"${properties[@]}"} \
-        -p:DiffusionPackageSource=nuget "-p:RestorePackagesPath=$scratch/packages" "-p:MSBuildProjectExtensionsPath=$scratch/obj/" \
+        -p:AskingFeed=true -p:DiffusionPackageSource=nuget "-p:RestorePackagesPath=$scratch/packages" "-p:MSBuildProjectExtensionsPath=$scratch/obj/" \
         -v quiet >"$log" 2>&1 || status=1
     if [ $status -ne 0 ] && ! grep -qE 'NU110[1-3]' "$log"; then
         status=2

@@ -16,10 +16,10 @@ public sealed class IdxOptions
     public int? PadTo { get; init; }
 
     /// <summary>
-    /// True: a vector of Single with values in [−1, 1], byte 0 → −1 and byte 255 → 1, as the trainer takes it.
-    /// False: a vector of Byte as stored.
+    /// True: a vector of Single with values in [−1, 1], byte 0 → −1 and byte 255 → 1; tell the trainer (PixelMinimum, PixelMaximum).
+    /// False: a vector of Byte as stored, black 0 and white 255 or whatever the file means by them.
     /// </summary>
-    public bool Scale { get; init; } = true;
+    public bool Scale { get; init; }
 
     /// <summary>The classes' names for labels 0, 1, …; null names them "0", "1", … up to the largest label in the file.</summary>
     public IReadOnlyList<string>? ClassNames { get; init; }

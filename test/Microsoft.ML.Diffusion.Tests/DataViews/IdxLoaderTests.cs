@@ -21,7 +21,7 @@ public class IdxLoaderTests
     [DataRow(true, DisplayName = "gzipped")]
     public void ReadsWhatWasWritten(bool gzipped)
     {
-        IdxLoader view = Load(gzipped, new IdxOptions { Scale = false });
+        IdxLoader view = Load(gzipped, new IdxOptions());
 
         Assert.AreEqual((long)Count, view.GetRowCount());
         CollectionAssert.AreEqual(new[] { 1, Height, Width }, ((VectorDataViewType)view.Schema["Image"].Type).Dimensions.ToArray());
@@ -35,7 +35,7 @@ public class IdxLoaderTests
     public void ScalesBytesToMinusOneToOne()
     {
         string images = _files.Write("images", IdxFixture.Idx([1, 1, 4], [0, 51, 204, 255]));
-        float[] image = [.. IdxFixture.Column<VBuffer<float>>(IdxLoader.Load(images, null), "Image")[0].DenseValues()];
+        float[] image = [.. IdxFixture.Column<VBuffer<float>>(IdxLoader.Load(images, null, new IdxOptions { Scale = true }), "Image")[0].DenseValues()];
         Assert.AreEqual(-1f, image[0]);
         Assert.AreEqual(-0.6f, image[1], 1e-7f);
         Assert.AreEqual(0.6f, image[2], 1e-7f);
@@ -46,7 +46,7 @@ public class IdxLoaderTests
     public void PadsEvenlyWithBlack()
     {
         string images = _files.Write("images", IdxFixture.Idx([1, 2, 2], [255, 255, 255, 255]));
-        VBuffer<float> image = IdxFixture.Column<VBuffer<float>>(IdxLoader.Load(images, null, new IdxOptions { PadTo = 4 }), "Image")[0];
+        VBuffer<float> image = IdxFixture.Column<VBuffer<float>>(IdxLoader.Load(images, null, new IdxOptions { PadTo = 4, Scale = true }), "Image")[0];
         CollectionAssert.AreEqual(new float[] { -1, -1, -1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, -1, -1, -1 }, image.DenseValues().ToArray());
     }
 
@@ -55,7 +55,7 @@ public class IdxLoaderTests
     [DataRow(true, DisplayName = "gzipped")]
     public void ShufflesRowsAndKeepsThemTogether(bool gzipped)
     {
-        IdxLoader view = Load(gzipped, new IdxOptions { Scale = false });
+        IdxLoader view = Load(gzipped, new IdxOptions());
         Assert.IsTrue(view.CanShuffle);
         var seen = new HashSet<string>();
         using DataViewRowCursor cursor = view.GetRowCursor(view.Schema, new Random(1));
@@ -85,7 +85,7 @@ public class IdxLoaderTests
     [TestMethod]
     public void PassesOverImagesThatNobodyAsksFor()
     {
-        IdxLoader view = Load(gzipped: true, new IdxOptions { Scale = false });
+        IdxLoader view = Load(gzipped: true, new IdxOptions());
         using DataViewRowCursor cursor = view.GetRowCursor(view.Schema);
         ValueGetter<VBuffer<byte>> getter = cursor.GetGetter<VBuffer<byte>>(view.Schema["Image"]);
         VBuffer<byte> image = default;
@@ -102,7 +102,7 @@ public class IdxLoaderTests
     public void TheSubsetInTheRepositoryIsBalanced()
     {
         IdxLoader view = IdxLoader.Load(Repository.File("samples/Garments/data/images-idx3-ubyte.gz"), Repository.File("samples/Garments/data/labels-idx1-ubyte.gz"),
-            new IdxOptions { PadTo = 32, ClassNames = IdxOptions.FashionMnistClasses });
+            new IdxOptions { PadTo = 32, Scale = true, ClassNames = IdxOptions.FashionMnistClasses });
         CollectionAssert.AreEqual(Enumerable.Repeat(200, 10).ToArray(), IdxFixture.Column<uint>(view, "Label").CountBy(l => l).OrderBy(p => p.Key).Select(p => p.Value).ToArray());
         Assert.AreEqual("Ankle boot", IdxFixture.KeyNames(view, "Label")[9]);
         Assert.AreEqual(1024, IdxFixture.Column<VBuffer<float>>(view, "Image")[^1].Length);
@@ -147,7 +147,7 @@ public class IdxLoaderTests
         new Random(3).NextBytes(noise);
         byte[] packed = IdxFixture.Gzip(IdxFixture.Idx([100, 10, 10], noise));
         packed[packed.Length / 2] ^= 0x55;
-        IdxLoader view = IdxLoader.Load(_files.Write("bad.gz", packed), null);
+        IdxLoader view = IdxLoader.Load(_files.Write("bad.gz", packed), null, new IdxOptions { Scale = true });
         var error = Assert.ThrowsExactly<InvalidDataException>(() => IdxFixture.Column<VBuffer<float>>(view, "Image", new Random(1)));
         StringAssert.Contains(error.Message, "bad.gz");
     }
