@@ -59,7 +59,7 @@ ask_again=false
 while [ $# -gt 0 ]; do
     case $1 in
         -p:RestoreAdditionalProjectSources=*) add_feed "${1#*=}" ;;
-        -p:* | /p:*| /p:* | --property:* | -property:*) properties+=("-p:${1#*:}") ;;
+        -p:* | /p:* | --property:* | -property:*) properties+=("-p:${1#*:}") ;;
         --feed) [ $# -gt 1 ] || fail "--feed needs a folder or an address."; add_feed "$2"; shift ;;
         --feed=*) add_feed "${1#*=}" ;;
         --ask-again) ask_again=true ;;
