@@ -56,7 +56,7 @@ public class PackageSourceTests
     [TestCategory("Slow")]
     public void APlainBuildThenCompilesAgainstThePackages()
     {
-        using var repository = new ScratchRepository("src");
+        using var repository = new ScratchRepository("src", "build");
         repository.BuildScript(["source", "--feed", repository.MakeFeed(Packages)]);
         repository.Run("dotnet", ["build", "src/Microsoft.ML.Diffusion", "-nologo", "-v", "quiet"]);
 
