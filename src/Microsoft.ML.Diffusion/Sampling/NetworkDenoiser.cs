@@ -67,16 +67,12 @@ public sealed class NetworkDenoiser : IDenoiser
         }
 
         var unclipped = X0(x, prediction, level);
-        var x0 = _options.Clipping switch
-        {
-            X0Clipping.None => unclipped,
-            X0Clipping.Clip => unclipped.clamp(-1, 1),
-            _ => DynamicThreshold(unclipped),
-        };
+        var clips = _options.Threshold.Kind != X0ThresholdKind.None;
+        var x0 = clips ? _options.Threshold.Apply(unclipped) : unclipped;
         return new Denoised(x0.MoveToOuterDisposeScope(), _options.Variance == VarianceType.LearnedRange ? variance?.MoveToOuterDisposeScope() : null)
         {
             LogVariance = _options.Variance == VarianceType.Learned ? variance?.MoveToOuterDisposeScope() : null,
-            Unclipped = ReferenceEquals(x0, unclipped) ? null : unclipped.MoveToOuterDisposeScope(),
+            Unclipped = clips ? unclipped.MoveToOuterDisposeScope() : null,
         };
     }
 
@@ -129,12 +125,5 @@ public sealed class NetworkDenoiser : IDenoiser
         var ofX0 = beta * Math.Sqrt(before) / (1 - level.AlphaBar);
         var ofX = (1 - before) * Math.Sqrt(1 - beta) / (1 - level.AlphaBar);
         return SamplingRun.Combine(-ofX / ofX0, x, 1 / ofX0, previous);
-    }
-
-    private Tensor DynamicThreshold(Tensor x0)
-    {
-        using var percentile = tensor(_options.DynamicPercentile, x0.dtype, x0.device);
-        var limit = x0.abs().reshape(x0.shape[0], -1).quantile(percentile, dim: 1).clamp_(min: 1).reshape(x0.shape[0], 1, 1, 1);
-        return x0.clamp(-limit, limit).div_(limit);
     }
 }
