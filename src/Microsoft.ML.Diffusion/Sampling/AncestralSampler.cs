@@ -26,18 +26,19 @@ public sealed record AncestralSampler : DiffusionSampler
     {
         ArgumentNullException.ThrowIfNull(request);
         var timesteps = Spacing.Visit(request.Schedule.Timesteps, Steps ?? request.Schedule.Timesteps);
-        using var run = new SamplingRun(request, NoiseLevels.Descending(request.Schedule, timesteps, endAlphaBar: 1));
+        var levels = NoiseLevels.Descending(request.Schedule, timesteps, endAlphaBar: 1);
+        using var run = new SamplingRun(request, timesteps.Length);
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)
         {
             using var step = run.Step();
-            double alphaBar = run.Levels[i].AlphaBar, next = run.Levels[i + 1].AlphaBar;
+            double alphaBar = levels[i].AlphaBar, next = levels[i + 1].AlphaBar;
             // Respacing: the β that leads from one visited ᾱ to the next.
             var alpha = alphaBar / next;
             var beta = 1 - alpha;
             var posterior = beta * (1 - next) / (1 - alphaBar);
 
-            var denoised = run.Denoise(i);
+            var denoised = run.Ask(i, run.X, levels[i]);
             var x = SamplingRun.Combine(Math.Sqrt(alpha) * (1 - next) / (1 - alphaBar), run.X, Math.Sqrt(next) * beta / (1 - alphaBar), denoised.X0);
             if (i < run.Steps - 1)
                 x.add_(Scaled(run.Noise(), denoised, posterior, beta, run.Steps));

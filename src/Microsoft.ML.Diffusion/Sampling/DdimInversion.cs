@@ -41,12 +41,12 @@ public sealed record DdimInversion
         ArgumentNullException.ThrowIfNull(request);
         var timesteps = Spacing.Visit(request.Schedule.Timesteps, Steps);
         var levels = Array.ConvertAll(timesteps, request.Schedule.LevelAt);
-        using var run = new SamplingRun(request, levels);
+        using var run = new SamplingRun(request, levels.Length - 1);
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)
         {
             using var step = run.Step();
-            var x = Move(run.X, DdimSampler.Epsilon(run.X, run.Denoise(i).X0, levels[i].AlphaBar), levels[i].AlphaBar, levels[i + 1].AlphaBar);
+            var x = Move(run.X, DdimSampler.Epsilon(run.X, run.Ask(i, run.X, levels[i]).X0, levels[i].AlphaBar), levels[i].AlphaBar, levels[i + 1].AlphaBar);
             for (var k = 0; k < Refinements; k++)
             {
                 var x0 = request.Denoiser.Denoise(x, levels[i + 1]).X0;

@@ -34,20 +34,21 @@ public sealed record DdimSampler : DiffusionSampler
         var schedule = request.Schedule;
         var timesteps = Spacing.Visit(schedule.Timesteps, Steps);
         var end = EndsAtFirstTimestep ? schedule.AlphaBar(0) : 1;
-        using var run = new SamplingRun(request, NoiseLevels.Descending(schedule, timesteps, end));
+        var levels = NoiseLevels.Descending(schedule, timesteps, end);
+        using var run = new SamplingRun(request, timesteps.Length);
         var stride = schedule.Timesteps / run.Steps;
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)
         {
             using var step = run.Step();
-            double alphaBar = run.Levels[i].AlphaBar, next = run.Levels[i + 1].AlphaBar;
+            double alphaBar = levels[i].AlphaBar, next = levels[i + 1].AlphaBar;
             if (ConstantStride)
                 next = timesteps[^(i + 1)] < stride ? end : schedule.AlphaBar(timesteps[^(i + 1)] - stride);
 
-            var denoised = run.Denoise(i);
+            var denoised = run.Ask(i, run.X, levels[i]);
             var epsilon = Epsilon(run.X, RederiveEpsilon ? denoised.X0 : denoised.Unclipped ?? denoised.X0, alphaBar);
             var sigma = Eta * Math.Sqrt((1 - next) / (1 - alphaBar) * (1 - alphaBar / next));
-            var x = SamplingRun.Combine(Math.Sqrt(next), denoised.X0, Math.Sqrt(1 - next - sigma * sigma), epsilon);
+            var x = SamplingRun.Combine(Math.Sqrt(next), denoised.X0, Math.Sqrt(Math.Max(0, 1 - next - sigma * sigma)), epsilon);
             if (sigma > 0)
                 x.add_(run.Noise(), sigma);
             run.X = x;

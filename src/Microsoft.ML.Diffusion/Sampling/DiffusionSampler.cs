@@ -9,6 +9,15 @@ namespace Microsoft.ML.Diffusion;
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "Sampler")]
 [JsonDerivedType(typeof(AncestralSampler), "Ddpm")]
 [JsonDerivedType(typeof(DdimSampler), "Ddim")]
+[JsonDerivedType(typeof(DpmSolverSampler), "DpmSolver")]
+[JsonDerivedType(typeof(DpmSolver2SAncestralSampler), "DpmSolver2SAncestral")]
+[JsonDerivedType(typeof(DpmSolverSdeSampler), "DpmSolverSde")]
+[JsonDerivedType(typeof(UniPCSampler), "UniPC")]
+[JsonDerivedType(typeof(EulerSampler), "Euler")]
+[JsonDerivedType(typeof(EulerAncestralSampler), "EulerAncestral")]
+[JsonDerivedType(typeof(HeunSampler), "Heun")]
+[JsonDerivedType(typeof(Dpm2Sampler), "Dpm2")]
+[JsonDerivedType(typeof(LmsSampler), "Lms")]
 public abstract record DiffusionSampler
 {
     private protected DiffusionSampler()
@@ -31,9 +40,49 @@ public abstract record DiffusionSampler
     public static DiffusionSampler Ddim(int steps = 50, double eta = 0, SamplerSpacing? spacing = null)
         => new DdimSampler { Steps = steps, Eta = eta, Spacing = spacing ?? SamplerSpacing.Trailing };
 
+    /// <summary>DPM-Solver++, multistep (Lu et al. 2022b, algorithm 2): good images in 15 to 20 steps.</summary>
+    /// <param name="steps">1 or more.</param>
+    /// <param name="order">1, 2 or 3.</param>
+    /// <param name="eta">0 solves the ODE; 1 the reverse SDE ("SDE-DPM-Solver++").</param>
+    /// <param name="grid">Where the steps lie; null is evenly spaced timesteps down to a clean image.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
+    public static DiffusionSampler DpmSolverPlusPlus(int steps = 20, int order = 2, double eta = 0, SigmaGrid? grid = null)
+        => new DpmSolverSampler { Steps = steps, Order = order, Eta = eta, Grid = grid ?? SigmaGrid.Timesteps() };
+
+    /// <summary>UniPC (Zhao et al. 2023, algorithms 1 and 2): a multistep predictor and a corrector that costs no evaluation; for 5 to 20 steps.</summary>
+    /// <param name="steps">1 or more.</param>
+    /// <param name="order">1, 2 or 3.</param>
+    /// <param name="type">B(h).</param>
+    /// <param name="grid">Where the steps lie; null is evenly spaced timesteps down to a clean image.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
+    public static DiffusionSampler UniPC(int steps = 10, int order = 2, UniPCType type = UniPCType.Bh2, SigmaGrid? grid = null)
+        => new UniPCSampler { Steps = steps, Order = order, SolverType = type, Grid = grid ?? SigmaGrid.Timesteps() };
+
+    /// <summary>Euler's method in σ (Karras et al. 2022, algorithm 2 without correction): one evaluation a step.</summary>
+    /// <param name="steps">1 or more.</param>
+    /// <param name="grid">Where the steps lie; null is <see cref="SigmaGrid.Karras"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
+    public static DiffusionSampler Euler(int steps = 50, SigmaGrid? grid = null)
+        => new EulerSampler { Steps = steps, Grid = grid ?? SigmaGrid.Karras() };
+
+    /// <summary>Heun's method in σ (Karras et al. 2022, algorithm 1): 2·steps − 1 evaluations. 18 steps gave Fréchet distance 1.97 on CIFAR-10.</summary>
+    /// <param name="steps">1 or more.</param>
+    /// <param name="grid">Where the steps lie; null is <see cref="SigmaGrid.Karras"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
+    public static DiffusionSampler Heun(int steps = 18, SigmaGrid? grid = null)
+        => new HeunSampler { Steps = steps, Grid = grid ?? SigmaGrid.Karras() };
+
+    /// <summary>The stochastic sampler of Karras et al. 2022, algorithm 2: Heun's method with fresh noise before each step.</summary>
+    /// <param name="steps">1 or more; noise pays with many.</param>
+    /// <param name="churn">How much noise; null is the published setting for ImageNet-64: 40, between σ 0.05 and 50, scaled by 1.003.</param>
+    /// <param name="grid">Where the steps lie; null is <see cref="SigmaGrid.Karras"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
+    public static DiffusionSampler EdmStochastic(int steps = 256, Churn? churn = null, SigmaGrid? grid = null)
+        => new HeunSampler { Steps = steps, Churn = churn ?? new Churn { Amount = 40, Min = 0.05, Max = 50, Noise = 1.003 }, Grid = grid ?? SigmaGrid.Karras() };
+
     /// <summary>Draws a batch.</summary>
     /// <param name="request">The model, the noise to begin with and what to do on the way.</param>
-    /// <returns>[N, C, H, W] float32 on the device of <see cref="SamplingRequest.Start"/>; the caller disposes it.</returns>
+    /// <returns>[N, C, H, W] in the type and on the device of <see cref="SamplingRequest.Start"/>; the caller disposes it.</returns>
     /// <exception cref="ArgumentException">The model's process cannot be sampled with these settings.</exception>
     /// <exception cref="InvalidOperationException">The sampler adds noise and the request has no source of it.</exception>
     /// <exception cref="OperationCanceledException">The request was cancelled; nothing is left behind.</exception>

@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Turns a network into the one meaning that samplers know: x_0, whatever it predicts, guided and clipped.</summary>

@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
@@ -9,22 +7,22 @@ namespace Microsoft.ML.Diffusion;
 internal class SamplingRun : IDisposable
 {
     private readonly SamplingRequest _request;
-    private readonly IDisposable _noGrad = no_grad();
+    private readonly IDisposable _noGrad;
     private readonly List<Tensor> _kept = [];
-    private DisposeScope? _scope;
     private Tensor? _x;
 
     /// <param name="request">What is to be drawn.</param>
-    /// <param name="levels">Where each step begins, noisiest first, and where the last one ends.</param>
-    public SamplingRun(SamplingRequest request, NoiseLevel[] levels)
+    /// <param name="steps">How many steps the run has.</param>
+    public SamplingRun(SamplingRequest request, int steps)
     {
+        if (request.Start.dim() != 4)
+            throw new ArgumentException($"A run starts with a batch [N, C, H, W], not with [{string.Join(", ", request.Start.shape)}].", nameof(request));
         _request = request;
-        Levels = levels;
+        Steps = steps;
+        _noGrad = no_grad();
     }
 
-    public NoiseLevel[] Levels { get; }
-
-    public int Steps => Levels.Length - 1;
+    public int Steps { get; }
 
     /// <summary>The batch as it is; setting it frees the one before. Whatever is set belongs to the run.</summary>
     public Tensor X
@@ -44,14 +42,17 @@ internal class SamplingRun : IDisposable
     public IDisposable Step()
     {
         _request.CancellationToken.ThrowIfCancellationRequested();
-        return _scope = NewDisposeScope();
+        return NewDisposeScope();
     }
 
-    /// <summary>Asks the model for the clean batch behind <see cref="X"/> at the beginning of a step, and shows both to the caller.</summary>
-    public Denoised Denoise(int step)
+    /// <summary>Asks the model for the clean batch behind the one at the beginning of a step, and shows both to the caller.</summary>
+    /// <param name="step">0 … Steps−1.</param>
+    /// <param name="x">x = √ᾱ·x_0 + √(1−ᾱ)·ε.</param>
+    /// <param name="level">ᾱ of <paramref name="x"/>.</param>
+    public Denoised Ask(int step, Tensor x, NoiseLevel level)
     {
-        var denoised = _request.Denoiser.Denoise(X, Levels[step]);
-        _request.OnStep?.Invoke(new SamplingStep(step, Steps, Levels[step], X, denoised.X0));
+        var denoised = _request.Denoiser.Denoise(x, level);
+        _request.OnStep?.Invoke(new SamplingStep(step, Steps, level, x, denoised.X0));
         return denoised;
     }
 
@@ -73,14 +74,13 @@ internal class SamplingRun : IDisposable
     public IReadOnlyList<Tensor> Kept => _kept;
 
     /// <summary>The finished batch, handed over to the caller and to the scope that the caller is in.</summary>
-    public Tensor Finish() => X.dtype == ScalarType.Float32 ? X.alias() : X.to_type(ScalarType.Float32);
+    public virtual Tensor Finish() => X.alias();
 
-    /// <summary>a·x + b·y (+ c·z), with one new tensor.</summary>
+    /// <summary>a·x + b·y with one new tensor.</summary>
     public static Tensor Combine(double a, Tensor x, double b, Tensor y) => x.mul(a).add_(y, b);
 
-    public void Dispose()
+    public virtual void Dispose()
     {
-        _scope?.Dispose();
         _x?.Dispose();
         foreach (var tensor in _kept)
             tensor.Dispose();
