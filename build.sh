@@ -2,6 +2,7 @@
 # Sets the machine up, builds, and does what it is told. ./build.sh --help
 set -euo pipefail
 
+caller=$PWD
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 # shellcheck source=eng/common.sh
@@ -96,7 +97,13 @@ case $command in
         ;;
     sample)
         dotnet build samples/Garments "${release[@]}" -v quiet
-        eng/run-sample.sh "${arguments[@]}"
+        # Paths on the command line are the caller's; only the default is the repository's.
+        case " ${arguments[*]-} " in
+            *" --output"* | *" generate "* | *" --help "* | *" -h "*) ;;
+            *) arguments+=(--output "$root/artifacts/sample") ;;
+        esac
+        cd "$caller"
+        dotnet run --project "$root/samples/Garments" -c Release --no-build ${properties[@]+"${properties[@]}"} -- "${arguments[@]}"
         ;;
     bench)
         dotnet build test/Microsoft.ML.Diffusion.Benchmarks "${release[@]}" -v quiet

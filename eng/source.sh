@@ -6,7 +6,11 @@ source_file=eng/PackageSource.props
 
 add_feed() {
     local feed=$1
-    [ ! -d "$feed" ] || feed=$(cd "$feed" && pwd)
+    # A folder may be given from where the caller stands.
+    case $feed in
+        /* | *://*) ;;
+        *) feed=$caller/$feed ;;
+    esac
     export RestoreAdditionalProjectSources="${RestoreAdditionalProjectSources:+$RestoreAdditionalProjectSources;}$feed"
 }
 
