@@ -1,4 +1,8 @@
-# Sourced by build.sh: messages, and the dotnet command.
+    # A bare container has the SDK without the ICU that it would like to have; nothing here needs ICU.
+    if [ -z "${DOTNET_SYSTEM_GLOBALIZATION_INVARIANT:-}" ] && ! dotnet --version >/dev/null 2>&1; then
+        export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+    fi
+    dotnet --version >/dev/null 2>&1 || fail# Sourced by build.sh: messages, and the dotnet command.
 # shellcheck shell=bash disable=SC2154
 
 say() { printf '==> %s\n' "$*"; }
