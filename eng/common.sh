@@ -1,5 +1,5 @@
     # A bare container has the SDK without the ICU that it would like to have; nothing here needs ICU.
-    if [ -z "${DOTNET_SYSTEM_GLOBALIZATION_INVARIANT:-}" ] && ! dotnet --version >/dev/null 2>&1; then
+    if [ -z "${DOTNET_SYSTEM_GLOBALIZATION_INVARIANT:-}" ] && ! { dotnet --version >/dev/null 2>&1; } 2>/dev/null; then
         export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
     fi
     dotnet --version >/dev/null 2>&1 || fail# Sourced by build.sh: messages, and the dotnet command.

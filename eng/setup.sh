@@ -5,7 +5,7 @@ dataset_package=dataset-fashion-mnist
 
 # What the stand-ins are built from; eng/standins/README.md says what each is for.
 stand_in_packages() {
-    printf '%s\n' g++ cmake make libopenblas-dev libopenblas-pthread-dev libgdk-pixbuf-2.0-dev
+    printf '%s\n' g++ cmake make libopenblas-dev libopenblas-pthread-dev libgdk-pixbuf-2.0-0
     [ -n "${LIBTORCH:-}" ] || echo libtorch-dev
 }
 
@@ -26,7 +26,7 @@ may_install() {
 }
 
 apt_install() {
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -o DPkg::Lock::Timeout=300)
     # Package lists that are missing or stale make the first try fail; they are worth one refresh, not one every run.
     "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null 2>&1 && return
     "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null
