@@ -19,12 +19,14 @@ internal static class BinaryFormat
 
         using DataViewRowCursor cursor = data.GetRowCursor(columns);
         Action<BinaryWriter>[] writers = [.. columns.Select(column => ValueCodec.Writer(cursor, column))];
-        while (cursor.MoveNext())
+        long rows = 0;
+        for (; cursor.MoveNext(); rows++)
         {
             writer.Write(true);
             Array.ForEach(writers, write => write(writer));
         }
         writer.Write(false);
+        writer.Write(rows);
     }
 
     private static void WriteColumn(BinaryWriter writer, DataViewSchema.Column column)
@@ -70,17 +72,22 @@ internal static class BinaryFormat
     public static IDataView Load(Func<Stream> open)
     {
         using Stream stream = open();
-        return new BinaryDataView(open, ReadSchema(stream));
+        DataViewSchema schema = ReadSchema(stream);
+        stream.Seek(-sizeof(long), SeekOrigin.End);
+        using var reader = new BinaryReader(stream);
+        return new BinaryDataView(open, schema, reader.ReadInt64());
     }
 
-    private sealed class BinaryDataView(Func<Stream> open, DataViewSchema schema) : IDataView
+    private sealed class BinaryDataView(Func<Stream> open, DataViewSchema schema, long rows) : IDataView
     {
-        public bool CanShuffle => false;
+        public bool CanShuffle => true;
         public DataViewSchema Schema => schema;
-        public long? GetRowCount() => null;
+        public long? GetRowCount() => rows;
 
         public DataViewRowCursor GetRowCursor(IEnumerable<DataViewSchema.Column> columnsNeeded, Random rand = null)
-            => new Cursor(open(), schema, Rows.Predicate(columnsNeeded, schema));
+            => rand != null
+                ? new CacheDataView(this).GetRowCursor(columnsNeeded, rand)
+                : new Cursor(open(), schema, Rows.Predicate(columnsNeeded, schema));
 
         public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random rand = null)
             => [GetRowCursor(columnsNeeded, rand)];

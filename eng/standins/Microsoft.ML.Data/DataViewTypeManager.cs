@@ -13,7 +13,7 @@ public static class DataViewTypeManager
         {
             if (_typeOf.TryGetValue((type, typeAttribute), out DataViewType known) && !known.Equals(dataViewType))
                 throw Contracts.ExceptParam(nameof(type), $"Repeated type register. The raw type {type} has been associated with {known} so it cannot be associated with {dataViewType}.");
-            if (_rawOf.TryGetValue(dataViewType, out var raw) && raw != (type, typeAttribute))
+            if (_rawOf.TryGetValue(dataViewType, out var raw) && !raw.Equals((type, typeAttribute)))
                 throw Contracts.ExceptParam(nameof(dataViewType), $"Repeated type register. The DataView type {dataViewType} has been associated with {raw.Type} so it cannot be associated with {type}.");
             _typeOf[(type, typeAttribute)] = dataViewType;
             _rawOf[dataViewType] = (type, typeAttribute);

@@ -72,6 +72,12 @@ internal static class ValueCodec
         };
     }
 
+    public static void WriteVector<T>(BinaryWriter writer, T[] values)
+    {
+        var buffer = new VBuffer<T>(values.Length, values);
+        VectorWriter<T>(buffer.CopyTo)(writer);
+    }
+
     private static void Write<T>(BinaryWriter writer, T value)
     {
         switch (value)
