@@ -1,0 +1,96 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace Microsoft.ML.Diffusion;
+
+internal sealed partial class FlatAdam
+{
+    private const int Chunk = 1 << 16;
+
+    private double GradientNorm()
+    {
+        if (_gradients.device.type != TorchSharp.DeviceType.CPU)
+        {
+            using var noGrad = no_grad();
+            using var norm = _gradients.norm();
+            return norm.item<float>();
+        }
+        int length = checked((int)_gradients.numel());
+        var sums = new double[(length + Chunk - 1) / Chunk];
+        Parallel.For(0, sums.Length, i => sums[i] = SumOfSquares(Piece(_gradients, i, length)));
+        return Math.Sqrt(sums.Sum());
+    }
+
+    private void UpdateOnCpu(AdamUpdate update)
+    {
+        int length = checked((int)_weights.numel());
+        Parallel.For(0, (length + Chunk - 1) / Chunk, i => Update(
+            update, Piece(_weights, i, length), Piece(_gradients, i, length), Piece(_mean, i, length), Piece(_square, i, length), Piece(_average, i, length)));
+    }
+
+    private static Span<float> Piece(Tensor vector, int index, int length) =>
+        MemoryMarshal.Cast<byte, float>(vector.bytes).Slice(index * Chunk, Math.Min(Chunk, length - index * Chunk));
+
+    private static double SumOfSquares(ReadOnlySpan<float> values)
+    {
+        var vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        var sum = Vector<double>.Zero;
+        foreach (var v in vectors)
+        {
+            // Squares of float32 gradients overflow float32 long before they are nonsense.
+            Vector.Widen(v, out var low, out var high);
+            sum += low * low + high * high;
+        }
+        double total = Vector.Sum(sum);
+        foreach (float v in values[(vectors.Length * Vector<float>.Count)..])
+            total += (double)v * v;
+        return total;
+    }
+
+    /// <summary>One pass: reads and writes each number once.</summary>
+    private static void Update(AdamUpdate u, Span<float> weights, Span<float> gradients, Span<float> means, Span<float> squares, Span<float> averages)
+    {
+        var w = MemoryMarshal.Cast<float, Vector<float>>(weights);
+        var g = MemoryMarshal.Cast<float, Vector<float>>(gradients);
+        var m = MemoryMarshal.Cast<float, Vector<float>>(means);
+        var s = MemoryMarshal.Cast<float, Vector<float>>(squares);
+        var a = MemoryMarshal.Cast<float, Vector<float>>(averages);
+        var epsilon = new Vector<float>(u.Epsilon);
+        for (int i = 0; i < w.Length; i++)
+        {
+            var gradient = g[i] * u.Clip;
+            var mean = m[i] * u.Beta1 + gradient * (1 - u.Beta1);
+            var square = s[i] * u.Beta2 + gradient * gradient * (1 - u.Beta2);
+            var weight = w[i] * u.Keep - mean * u.Rate / (Vector.SquareRoot(square) * u.RootScale + epsilon);
+            (m[i], s[i], w[i]) = (mean, square, weight);
+            a[i] = weight + (a[i] - weight) * u.AverageDecay;
+            g[i] = Vector<float>.Zero;
+        }
+        for (int i = w.Length * Vector<float>.Count; i < weights.Length; i++)
+        {
+            float gradient = gradients[i] * u.Clip;
+            means[i] = means[i] * u.Beta1 + gradient * (1 - u.Beta1);
+            squares[i] = squares[i] * u.Beta2 + gradient * gradient * (1 - u.Beta2);
+            weights[i] = weights[i] * u.Keep - means[i] * u.Rate / (MathF.Sqrt(squares[i]) * u.RootScale + u.Epsilon);
+            averages[i] = weights[i] + (averages[i] - weights[i]) * u.AverageDecay;
+            gradients[i] = 0;
+        }
+    }
+
+    /// <summary>The same in a few operators over the long vectors, for devices with memory of their own.</summary>
+    private void UpdateOnDevice(AdamUpdate u)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        if (u.Clip != 1)
+            _gradients.mul_(u.Clip);
+        _mean.mul_(u.Beta1).add_(_gradients, 1 - u.Beta1);
+        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, 1 - u.Beta2);
+        if (u.Keep != 1)
+            _weights.mul_(u.Keep);
+        var root = _square.sqrt().mul_(u.RootScale).add_(u.Epsilon);
+        _weights.addcdiv_(_mean, root, -u.Rate);
+        _average.mul_(u.AverageDecay).add_(_weights, 1 - u.AverageDecay);
+        _gradients.zero_();
+    }
+}
