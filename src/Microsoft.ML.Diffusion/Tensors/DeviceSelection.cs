@@ -1,0 +1,36 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Chooses where tensors live, and how many cores work on them.</summary>
+internal static class DeviceSelection
+{
+    /// <summary>Chooses a device as ML.NET documents <c>MLContext.GpuDeviceId</c> and <c>FallbackToCpu</c>.</summary>
+    /// <param name="gpuDeviceId">The index of a CUDA device; null for the CPU.</param>
+    /// <param name="fallbackToCpu">Whether the CPU will do where that device is not there.</param>
+    /// <param name="warn">Told when the CPU takes the place of a GPU.</param>
+    /// <exception cref="InvalidOperationException">The device is not there and the CPU will not do.</exception>
+    public static Device Choose(int? gpuDeviceId, bool fallbackToCpu, Action<string> warn)
+    {
+        if (gpuDeviceId is not { } index)
+            return CPU;
+        int devices = cuda.is_available() ? cuda.device_count() : 0;
+        if (index >= 0 && index < devices)
+            return new Device(DeviceType.CUDA, index);
+
+        string found = devices == 0
+            ? "no CUDA device was found (applications need the package TorchSharp-cuda-linux or TorchSharp-cuda-windows, and a driver)"
+            : $"there are {devices} CUDA devices, numbered from 0";
+        if (!fallbackToCpu)
+            throw new InvalidOperationException($"MLContext.GpuDeviceId is {index}, but {found}. Set MLContext.FallbackToCpu to true to use the CPU instead.");
+        warn($"MLContext.GpuDeviceId is {index}, but {found}; using the CPU.");
+        return CPU;
+    }
+
+    /// <summary>Lets libtorch use the cores that are there: on small virtual machines it takes two virtual cores for one physical, and starts with a single thread.</summary>
+    public static void UseAllCores()
+    {
+        if (get_num_threads() == 1 && Environment.ProcessorCount > 1 && Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is null)
+            set_num_threads(Environment.ProcessorCount);
+    }
+}
