@@ -70,6 +70,12 @@ public sealed partial class DdpmTrainer
         /// <summary>The variance of the reverse steps.</summary>
         public VarianceType? Variance;
 
+        /// <summary>What is minimised.</summary>
+        public DiffusionLossOptions? Loss;
+
+        /// <summary>Whether timesteps with larger losses are drawn more often (Nichol and Dhariwal 2021, section 3.3); for losses that are the bound.</summary>
+        public bool? ImportanceSampling;
+
         /// <summary>The share of images that are learned without their class, for classifier-free guidance (Ho and Salimans 2022). Only with a label column.</summary>
         public double LabelDropout = 0.1;
 

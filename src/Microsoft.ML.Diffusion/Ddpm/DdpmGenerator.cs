@@ -1,0 +1,47 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Generates batches for a data view: noise by each row's seed, the sampler's steps, pixels.</summary>
+/// <param name="lease">The model's weights; ended with this.</param>
+/// <param name="settings">How to generate.</param>
+/// <param name="onStep">Called before each sampler step; null for nothing.</param>
+/// <param name="cancellationToken">Looked at before each sampler step.</param>
+internal sealed class DdpmGenerator(
+    DdpmModel.Lease lease, GenerationSettings settings, Action<SamplingStep>? onStep, CancellationToken cancellationToken) : IImageGenerator
+{
+    private readonly DenoiserOptions _denoising = new()
+    {
+        Prediction = lease.Model.Info.Prediction,
+        Variance = lease.Model.Info.Variance,
+        Clipping = settings.Clipping,
+        GuidanceScale = lease.Model.Info.Shape.Classes > 0 ? settings.GuidanceScale : 1,
+        GuidanceRescale = settings.GuidanceRescale,
+    };
+
+    /// <inheritdoc/>
+    public void Generate(ReadOnlySpan<long> labels, ReadOnlySpan<long> seeds, Span<float> images)
+    {
+        var model = lease.Model;
+        DeviceSelection.UseAllCores();
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);
+        var classes = labels.IsEmpty ? null : tensor(labels.ToArray(), int64).to(model.Device);
+        var result = settings.Sampler.Sample(new SamplingRequest
+        {
+            Denoiser = new NetworkDenoiser(NetworkDenoiser.Bind(model.Network, classes, model.Info.Shape.Classes, _denoising), model.Schedule, _denoising),
+            Schedule = model.Schedule,
+            Start = noise.Next(),
+            Noise = noise,
+            OnStep = onStep,
+            CancellationToken = cancellationToken,
+        });
+        var pixels = result.clamp(-1, 1).to(CPU).contiguous();
+        MemoryMarshal.Cast<byte, float>(pixels.bytes).CopyTo(images);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => lease.Dispose();
+}

@@ -1,0 +1,44 @@
+using Microsoft.ML.Runtime;
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Writes a transformer into ML.NET's model file, and makes it again from there. ModelFile's loader finds this by its name.</summary>
+internal static class DdpmModelLoader
+{
+    /// <summary>Writes a transformer.</summary>
+    /// <param name="context">ML.NET's ModelSaveContext.</param>
+    /// <param name="transformer">What to write.</param>
+    public static void Save(object context, DdpmTransformer transformer)
+    {
+        var model = transformer.Model;
+        string info = (model.Info with { Generation = transformer.Settings }).ToJson();
+        DdpmModelFile.Save(context, new DdpmModelDocument(info, [.. model.Network.state_dict().Select(entry => (entry.Key, entry.Value))]));
+    }
+
+    /// <summary>Makes the transformer of a model file.</summary>
+    /// <param name="env">ML.NET's environment.</param>
+    /// <param name="readEntry">Reads an entry by name; false where there is none.</param>
+    /// <exception cref="InvalidDataException">The file is damaged or of an unknown version.</exception>
+    public static object Load(object env, Func<string, Action<Stream>, bool> readEntry)
+    {
+        DenoisingNetwork? network = null;
+        try
+        {
+            DdpmModelInfo? info = null;
+            DdpmModelFile.Load(readEntry, json =>
+            {
+                info = DdpmModelInfo.FromJson(json);
+                using var generator = new Generator(0, CPU);
+                network = info.Network.Build(info.Shape, generator);
+                return network.state_dict().Select(entry => (entry.Key, entry.Value));
+            });
+            return new DdpmTransformer(new DdpmModel(info!, network!, CPU), info!.Generation);
+        }
+        catch
+        {
+            network?.Dispose();
+            throw;
+        }
+    }
+}
