@@ -27,11 +27,12 @@ internal sealed class TrainingBatches : IDisposable
     /// <summary>Starts reading.</summary>
     /// <param name="options">What to read.</param>
     /// <param name="batchSize">Rows in a batch.</param>
-    public TrainingBatches(TrainingRowsOptions options, int batchSize)
+    /// <param name="skip">Batches to pass over first: those that a run that this one goes on from has had.</param>
+    public TrainingBatches(TrainingRowsOptions options, int batchSize, int skip = 0)
     {
         for (int i = 0; i < Ahead + 1; i++)
             _free.Writer.TryWrite(new TrainingBatch(new float[batchSize * options.Format.Size], new long[batchSize]));
-        _reader = Task.Factory.StartNew(() => Read(options, batchSize), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        _reader = Task.Factory.StartNew(() => Read(options, batchSize, skip), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     /// <summary>Waits for the next batch.</summary>
@@ -61,11 +62,14 @@ internal sealed class TrainingBatches : IDisposable
         _stop.Dispose();
     }
 
-    private void Read(TrainingRowsOptions options, int batchSize)
+    private void Read(TrainingRowsOptions options, int batchSize, int skip)
     {
         try
         {
             using var rows = new TrainingRows(options);
+            var passedOver = new float[options.Format.Size];
+            for (long i = (long)skip * batchSize; i > 0 && !_stop.IsCancellationRequested; i--)
+                rows.Next(passedOver);
             while (!_stop.IsCancellationRequested)
             {
                 var batch = _free.Reader.ReadAsync(_stop.Token).AsTask().GetAwaiter().GetResult();

@@ -1,4 +1,3 @@
-using Microsoft.ML.Runtime;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
@@ -7,9 +6,9 @@ namespace Microsoft.ML.Diffusion;
 internal static class DdpmModelLoader
 {
     /// <summary>Writes a transformer.</summary>
-    /// <param name="context">ML.NET's ModelSaveContext.</param>
+    /// <param name="context">Where to.</param>
     /// <param name="transformer">What to write.</param>
-    public static void Save(object context, DdpmTransformer transformer)
+    public static void Save(ModelSaveContext context, DdpmTransformer transformer)
     {
         var model = transformer.Model;
         string info = (model.Info with { Generation = transformer.Settings }).ToJson();

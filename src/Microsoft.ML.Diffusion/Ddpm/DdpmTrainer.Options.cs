@@ -85,6 +85,15 @@ public sealed partial class DdpmTrainer
         /// <summary>The seed of weights, data order and noise; null to draw one from the MLContext, whose own seed then decides.</summary>
         public int? Seed;
 
+        /// <summary>
+        /// A file to which the training's state is written every <see cref="CheckpointSteps"/> steps, and from which a <c>Fit</c> with the same options goes on
+        /// where it exists: to the numbers that an uninterrupted training would have given. Null for none. Delete it to begin anew.
+        /// </summary>
+        public string? CheckpointPath;
+
+        /// <summary>Steps between two checkpoints.</summary>
+        public int CheckpointSteps = 500;
+
         /// <summary>The sampler that the trained transformer starts with; <c>WithSampler</c> changes it.</summary>
         public DiffusionSampler? Sampler;
 
@@ -125,6 +134,8 @@ public sealed partial class DdpmTrainer
             Require(GradientClipNorm is null or (>= 0 and < double.PositiveInfinity), nameof(GradientClipNorm), GradientClipNorm, "0 for no limit, or above; 1 is usual");
             Require(LabelDropout is >= 0 and < 1, nameof(LabelDropout), LabelDropout, "in [0, 1); 0.1 is usual");
             Require(double.IsFinite(GuidanceScale) && GuidanceScale >= 0, nameof(GuidanceScale), GuidanceScale, "0 or more");
+            Require(CheckpointPath != "", nameof(CheckpointPath), CheckpointPath, "name a file, or null for none");
+            Require(CheckpointSteps > 0, nameof(CheckpointSteps), CheckpointSteps, "at least 1");
             Require(GenerationBatchSize > 0, nameof(GenerationBatchSize), GenerationBatchSize, "at least 1");
             if (LabelColumnName is null && GuidanceScale != 1)
                 throw new ArgumentException($"Options.{nameof(GuidanceScale)} is {GuidanceScale}, but there is no {nameof(LabelColumnName)}: only a class-conditional model can be guided.");

@@ -71,6 +71,8 @@ internal sealed record TrainingPlan(DdpmModelInfo Info, TrainingSettings Setting
                 EmaDecay = options.EmaDecay ?? recipe.EmaDecay,
             },
             LabelDropout = classes > 0 ? options.LabelDropout : 0,
+            CheckpointPath = options.CheckpointPath,
+            CheckpointSteps = options.CheckpointSteps,
             Seed = seeds.Next(),
         };
         return new TrainingPlan(info, settings, options.LabelColumnName, options.HorizontalFlip ?? recipe.HorizontalFlip, seeds.Next());

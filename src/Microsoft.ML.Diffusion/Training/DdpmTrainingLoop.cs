@@ -37,11 +37,14 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
             network.train();
             int steps;
             using (var optimizer = new FlatAdam(network.parameters(), settings.Adam))
-            using (var batches = new TrainingBatches(rows, settings.BatchSize))
             using (var diffusion = new GaussianDiffusion(settings.Schedule.Build(), settings.Prediction, settings.Variance))
             {
                 report.Begin(settings, optimizer.ParameterCount, device);
-                steps = Train(new Session(network, optimizer, batches, diffusion, draws, noise), cancellationToken);
+                var timesteps = settings.ImportanceSampling
+                    ? TimestepSampler.LossSecondMoment(diffusion.Timesteps)
+                    : TimestepSampler.Uniform(diffusion.Timesteps);
+                var state = new TrainingState(optimizer, timesteps, [("draws", draws), ("noise", noise), ("dropout", dropout)]);
+                steps = Train(new Session(network, diffusion, state, draws, noise), rows, cancellationToken);
                 optimizer.UseAverage();
             }
             network.eval();
@@ -55,22 +58,24 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         }
     }
 
-    private int Train(Session session, CancellationToken cancellationToken)
+    private int Train(Session session, TrainingRowsOptions rows, CancellationToken cancellationToken)
     {
         var loss = new DiffusionLoss(session.Diffusion, settings.Loss);
-        var timesteps = settings.ImportanceSampling
-            ? TimestepSampler.LossSecondMoment(session.Diffusion.Timesteps)
-            : TimestepSampler.Uniform(session.Diffusion.Timesteps);
-        var clock = new TrainingClock(settings.MaximumSteps, settings.MaximumDuration);
-        int step = 0, skipped = 0, skippedInARow = 0;
+        var checkpoint = settings.CheckpointPath is { } path ? new TrainingCheckpoint(path, settings) : null;
+        var (step, elapsed) = checkpoint?.Restore(session.State) ?? (0, TimeSpan.Zero);
+        if (step > 0)
+            report.Resumed(settings.CheckpointPath!, step);
+        using var batches = new TrainingBatches(rows, settings.BatchSize, skip: step);
+        var clock = new TrainingClock(settings.MaximumSteps, settings.MaximumDuration, step, elapsed);
+        int skipped = 0, skippedInARow = 0;
         while (step < settings.MaximumSteps && clock.Fraction(step) < 1)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var batch = session.Batches.Take(cancellationToken);
+            var batch = batches.Take(cancellationToken);
             step++;
-            double stepLoss = Backward(session, loss, timesteps, batch);
+            double stepLoss = Backward(session, loss, batch);
             double learningRate = settings.LearningRateAt(step, clock.Fraction(step - 1));
-            double norm = session.Optimizer.Step(learningRate);
+            double norm = session.State.Optimizer.Step(learningRate);
             if (!double.IsFinite(norm))
             {
                 skipped++;
@@ -89,25 +94,27 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
             var (speed, total, left) = clock.Tick(step);
             report.Step(new DdpmTrainingProgress(
                 step, total, batch.Epoch, stepLoss, norm, learningRate, speed * settings.BatchSize, clock.Elapsed, left, skipped));
-            session.Batches.Return(batch);
+            batches.Return(batch);
+            if (step % settings.CheckpointSteps == 0)
+                checkpoint?.Write(session.State, step, clock.Elapsed);
         }
         return step;
     }
 
     /// <summary>Computes the gradients of one batch.</summary>
     /// <returns>The batch's loss.</returns>
-    private double Backward(Session session, DiffusionLoss loss, TimestepSampler timesteps, TrainingBatch batch)
+    private double Backward(Session session, DiffusionLoss loss, TrainingBatch batch)
     {
         using var scope = NewDisposeScope();
         var x0 = Images(batch);
         var labels = settings.Shape.Classes > 0 ? Labels(batch, session.Draws) : null;
-        using var draw = timesteps.Sample(settings.BatchSize, session.Draws, device);
+        using var draw = session.State.Timesteps.Sample(settings.BatchSize, session.Draws, device);
         var noise = loss.DrawNoise(x0.shape, session.Noise, device);
         using var rows = loss.Compute((x, t) => session.Network.forward(x, t, labels), x0, draw.Timesteps, noise);
         var mean = (rows.Loss * draw.Weights).mean();
         mean.backward();
         if (settings.ImportanceSampling)
-            timesteps.Update(draw.Timesteps, rows.Loss);
+            session.State.Timesteps.Update(draw.Timesteps, rows.Loss);
         return mean.item<float>();
     }
 
@@ -131,5 +138,5 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
     }
 
     private sealed record Session(
-        DenoisingNetwork Network, FlatAdam Optimizer, TrainingBatches Batches, GaussianDiffusion Diffusion, Generator Draws, Generator Noise);
+        DenoisingNetwork Network, GaussianDiffusion Diffusion, TrainingState State, Generator Draws, Generator Noise);
 }

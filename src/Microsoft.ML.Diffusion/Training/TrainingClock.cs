@@ -5,15 +5,17 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>How far a training is between its start and whichever of its limits, steps or time, comes first.</summary>
 /// <param name="maximumSteps">The limit in steps.</param>
 /// <param name="maximumDuration">The limit in time; null for none.</param>
-internal sealed class TrainingClock(int maximumSteps, TimeSpan? maximumDuration)
+/// <param name="step">Steps taken before, by a run that this one goes on from.</param>
+/// <param name="elapsed">Time used before.</param>
+internal sealed class TrainingClock(int maximumSteps, TimeSpan? maximumDuration, int step = 0, TimeSpan elapsed = default)
 {
     private const int Window = 20;
 
     private readonly Stopwatch _watch = Stopwatch.StartNew();
-    private readonly Queue<(TimeSpan Time, int Step)> _recent = new([(TimeSpan.Zero, 0)]);
+    private readonly Queue<(TimeSpan Time, int Step)> _recent = new([(elapsed, step)]);
 
-    /// <summary>Time since the start.</summary>
-    public TimeSpan Elapsed => _watch.Elapsed;
+    /// <summary>Time since the start, earlier runs included.</summary>
+    public TimeSpan Elapsed => elapsed + _watch.Elapsed;
 
     /// <summary>The share of the training that is done, in [0, 1].</summary>
     /// <param name="step">Steps taken.</param>

@@ -30,6 +30,9 @@ internal sealed class TrainingReport(IHost host, IChannel channel, IProgress<Ddp
         });
     }
 
+    /// <summary>Tells that an earlier training goes on.</summary>
+    public void Resumed(string path, int step) => Info($"Going on after step {step} from the checkpoint '{path}'.");
+
     /// <summary>Tells of a step.</summary>
     public void Step(DdpmTrainingProgress step)
     {

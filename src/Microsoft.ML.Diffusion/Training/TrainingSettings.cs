@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>A training, decided in full: nothing is left to a default.</summary>
@@ -47,6 +49,14 @@ internal sealed record TrainingSettings
 
     /// <summary>The share of images learned without their class.</summary>
     public double LabelDropout { get; init; }
+
+    /// <summary>The checkpoint to write and to go on from; null for none.</summary>
+    [JsonIgnore]
+    public string? CheckpointPath { get; init; }
+
+    /// <summary>Steps between checkpoints.</summary>
+    [JsonIgnore]
+    public int CheckpointSteps { get; init; } = 500;
 
     /// <summary>Decides weights, timesteps and noise.</summary>
     public required int Seed { get; init; }
