@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Diffusion;
 
