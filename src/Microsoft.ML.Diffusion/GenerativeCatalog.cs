@@ -43,4 +43,68 @@ public sealed class GenerativeCatalog
     /// <exception cref="ArgumentNullException"><paramref name="options"/> is null.</exception>
     /// <exception cref="ArgumentException">An option is nonsensical; the message names it.</exception>
     public DdpmTrainer Ddpm(DdpmTrainer.Options options) => new(_context, options);
+
+    /// <summary>Loads an IDX file of images, such as MNIST's and Fashion-MNIST's, with its labels.</summary>
+    /// <param name="imagesPath">An IDX file of bytes, [rows, height, width] or with channels, plain or gzipped.</param>
+    /// <param name="labelsPath">An IDX file of one byte a row; null for none.</param>
+    /// <param name="options">Padding, values and class names; null for the file's own bytes.</param>
+    /// <returns>Columns Image, a vector, and Label, a key.</returns>
+    /// <exception cref="FileNotFoundException">A file is missing.</exception>
+    /// <exception cref="InvalidDataException">A file is not IDX, is cut short, or the two do not belong together.</exception>
+    public IDataView LoadIdx(string imagesPath, string? labelsPath = null, IdxOptions? options = null) => IdxLoader.Load(imagesPath, labelsPath, options);
+
+    /// <summary>Lists a folder of PNG and JPEG files, ready for <c>LoadImages</c> and <c>ResizeImages</c>.</summary>
+    /// <param name="folder">Pictures themselves, for an unconditional model, or one sub-folder a class.</param>
+    /// <returns>Columns ImagePath, text, and, where there are sub-folders, Label, a key.</returns>
+    /// <exception cref="DirectoryNotFoundException">There is no such folder.</exception>
+    /// <exception cref="InvalidDataException">There are no pictures, or one is unreadable.</exception>
+    public IDataView LoadImageFolder(string folder) => ImageFolder.Load(folder);
+
+    /// <summary>Compares generated with real rows by any feature vector: Fréchet distance, kernel distance, precision, recall, density and coverage.</summary>
+    /// <param name="real">Rows of the data.</param>
+    /// <param name="generated">Rows that a model made.</param>
+    /// <param name="featureColumnName">A vector of Single or Double with a known length, from the same extractor in both.</param>
+    /// <returns>The metrics, with the counts that they come from.</returns>
+    /// <exception cref="ArgumentException">A column is missing or of the wrong type, or the lengths differ.</exception>
+    /// <exception cref="InvalidOperationException">There are too few rows for so many features, or a value is not finite.</exception>
+    public FidelityMetrics EvaluateFidelity(IDataView real, IDataView generated, string featureColumnName = "Features") =>
+        FidelityEvaluator.Evaluate(real, generated, featureColumnName);
+
+    /// <summary>Compares generated with real rows by any feature vector: Fréchet distance, kernel distance, precision, recall, density and coverage.</summary>
+    /// <param name="real">Rows of the data.</param>
+    /// <param name="generated">Rows that a model made.</param>
+    /// <param name="featureColumnName">A vector of Single or Double with a known length, from the same extractor in both.</param>
+    /// <param name="options">Neighbours, subsets and bounds.</param>
+    /// <returns>The metrics, with the counts that they come from.</returns>
+    /// <exception cref="ArgumentException">A column is missing or of the wrong type, or the lengths differ.</exception>
+    /// <exception cref="InvalidOperationException">There are too few rows for so many features, or a value is not finite.</exception>
+    public FidelityMetrics EvaluateFidelity(IDataView real, IDataView generated, string featureColumnName, FidelityOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return FidelityEvaluator.Evaluate(real, generated, featureColumnName, options);
+    }
+
+    /// <summary>Evaluates the variational bound on the negative log likelihood, in bits per dimension, with its curve over the timesteps (Ho et al. 2020, equation 5).</summary>
+    /// <param name="model">A <see cref="DdpmTransformer"/>, or a chain with one in it, whose members before it prepare the data.</param>
+    /// <param name="data">Images, and classes where the model has them, as it was trained on.</param>
+    /// <returns>The bound: its terms and their sum.</returns>
+    /// <exception cref="ArgumentException">There is no such model, or a column does not hold the model's images.</exception>
+    /// <exception cref="InvalidOperationException">There are no rows, or a row's image cannot be read.</exception>
+    public LikelihoodMetrics EvaluateLikelihood(ITransformer model, IDataView data) => EvaluateLikelihood(model, data, new LikelihoodOptions());
+
+    /// <summary>Evaluates the variational bound on the negative log likelihood, in bits per dimension, with its curve over the timesteps (Ho et al. 2020, equation 5).</summary>
+    /// <param name="model">A <see cref="DdpmTransformer"/>, or a chain with one in it, whose members before it prepare the data.</param>
+    /// <param name="data">Images, and classes where the model has them, as it was trained on.</param>
+    /// <param name="options">How many rows and timesteps, in which batches.</param>
+    /// <returns>The bound: its terms and their sum.</returns>
+    /// <exception cref="ArgumentException">There is no such model, or a column does not hold the model's images.</exception>
+    /// <exception cref="InvalidOperationException">There are no rows, or a row's image cannot be read.</exception>
+    /// <exception cref="OperationCanceledException"><see cref="LikelihoodOptions.CancellationToken"/> was cancelled.</exception>
+    public LikelihoodMetrics EvaluateLikelihood(ITransformer model, IDataView data, LikelihoodOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(data);
+        ArgumentNullException.ThrowIfNull(options);
+        return DdpmLikelihood.Evaluate(model, data, options);
+    }
 }
