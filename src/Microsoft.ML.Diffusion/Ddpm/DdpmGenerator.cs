@@ -15,7 +15,7 @@ internal sealed class DdpmGenerator(
     {
         Prediction = lease.Model.Info.Prediction,
         Variance = lease.Model.Info.Variance,
-        Clipping = settings.Clipping,
+        Threshold = settings.Threshold,
         GuidanceScale = lease.Model.Info.Shape.Classes > 0 ? settings.GuidanceScale : 1,
         GuidanceRescale = settings.GuidanceRescale,
     };

@@ -87,5 +87,5 @@ internal sealed record GenerationSettings
     public double GuidanceRescale { get; init; }
 
     /// <summary>How the estimate of x_0 is kept in range.</summary>
-    public X0Clipping Clipping { get; init; } = X0Clipping.Clip;
+    public X0Threshold Threshold { get; init; } = X0Threshold.Clip;
 }

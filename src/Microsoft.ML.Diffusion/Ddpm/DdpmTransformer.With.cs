@@ -49,14 +49,12 @@ public sealed partial class DdpmTransformer
     public DdpmTransformer WithSeedColumn(string? seedColumnName) => With(_settings with { SeedColumnName = seedColumnName });
 
     /// <summary>The same model keeping the estimate of the clean image in range another way.</summary>
-    /// <param name="clipping">Clipping is part of the published samplers' quality; dynamic thresholding suits strong guidance.</param>
+    /// <param name="threshold">Clipping is part of the published samplers' quality; dynamic thresholding suits strong guidance.</param>
     /// <returns>A transformer over the same weights; the caller disposes it.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">No such way.</exception>
-    public DdpmTransformer WithClipping(X0Clipping clipping)
+    public DdpmTransformer WithThreshold(X0Threshold threshold)
     {
-        if (!Enum.IsDefined(clipping))
-            throw new ArgumentOutOfRangeException(nameof(clipping), clipping, "No such clipping.");
-        return With(_settings with { Clipping = clipping });
+        ArgumentNullException.ThrowIfNull(threshold);
+        return With(_settings with { Threshold = threshold });
     }
 
     /// <summary>The same model, watched: for progress and previews.</summary>
