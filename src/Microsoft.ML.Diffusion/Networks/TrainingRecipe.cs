@@ -38,4 +38,10 @@ public sealed record TrainingRecipe
 
     /// <summary>The variance of the reverse steps.</summary>
     public VarianceType Variance { get; init; } = VarianceType.FixedLarge;
+
+    /// <summary>What is minimised.</summary>
+    public DiffusionLossOptions Loss { get; init; } = new();
+
+    /// <summary>Whether timesteps with larger losses are drawn more often (Nichol and Dhariwal 2021, section 3.3).</summary>
+    public bool ImportanceSampling { get; init; }
 }

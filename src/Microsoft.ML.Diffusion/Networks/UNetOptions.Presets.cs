@@ -78,6 +78,7 @@ public sealed partial record UNetOptions
             HorizontalFlip = true,
             Schedule = NoiseScheduleOptions.Cosine with { Timesteps = 4_000 },
             Variance = VarianceType.LearnedRange,
+            Loss = new() { Type = LossType.Hybrid },
         },
     };
 
@@ -108,6 +109,7 @@ public sealed partial record UNetOptions
             HorizontalFlip = true,
             Schedule = NoiseScheduleOptions.UnscaledLinear with { Timesteps = 300 },
             Variance = VarianceType.FixedSmall,
+            Loss = new() { Type = LossType.Huber },
         },
     };
 
