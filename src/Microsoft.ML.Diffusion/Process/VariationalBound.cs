@@ -66,6 +66,7 @@ public static class VariationalBound
     /// <param name="noise">ε of each timestep; asked for from T−1 down to 0. Give each row its own generator and its bound does not depend on the batch it is in.</param>
     /// <param name="threshold">Applied to the network's x_0; null clips to [−1, 1].</param>
     /// <param name="cancellation">Stops between two timesteps.</param>
+    /// <exception cref="ArgumentException">A pixel lies outside [−1, 1]: the likelihood of 8-bit levels would have no meaning.</exception>
     public static BoundRows Evaluate(
         GaussianDiffusion diffusion, DenoisingModel model, Tensor x0, StepNoise noise, X0Threshold? threshold = null, CancellationToken cancellation = default)
     {
@@ -74,6 +75,9 @@ public static class VariationalBound
         ArgumentNullException.ThrowIfNull(noise);
         using var off = no_grad();
         using var scope = NewDisposeScope();
+        var largest = x0.abs().max().to(ScalarType.Float64).item<double>();
+        if (!(largest <= 1.0001))
+            throw new ArgumentException($"The bound is that of images in [-1, 1] at the 8-bit levels k/127.5 - 1, but a pixel has magnitude {largest}. Scale the images first.", nameof(x0));
         var steps = diffusion.Timesteps;
         Tensor[] bits = new Tensor[steps], x0Mse = new Tensor[steps], epsilonMse = new Tensor[steps];
         for (var t = steps - 1; t >= 0; t--)

@@ -112,6 +112,16 @@ public sealed class ClosedFormTests
         Assert.AreEqual(want, got, 1e-12);
     }
 
+    [TestMethod]
+    public void ImagesOutsideTheRangeAreRefused()
+    {
+        using var scope = NewDisposeScope();
+        using var diffusion = new GaussianDiffusion((NoiseScheduleOptions.Linear with { Timesteps = 25 }).Build());
+        // Pixels of 0 … 255, never scaled: their likelihood would come out finite and wrong.
+        var refusal = Assert.ThrowsExactly<ArgumentException>(() => VariationalBound.Evaluate(diffusion, (x, _) => x.clone(), full(1, 1, 2, 2, 255.0f), _ => zeros(1, 1, 2, 2)));
+        StringAssert.Contains(refusal.Message, "[-1, 1]");
+    }
+
     private static double PriorBits(GaussianDiffusion diffusion)
     {
         var last = diffusion.Schedule.AlphasCumprod[^1];
