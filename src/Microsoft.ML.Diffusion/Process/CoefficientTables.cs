@@ -43,8 +43,6 @@ internal sealed class CoefficientTables(Func<Coefficient, double[]> compute) : I
             ObjectDisposedException.ThrowIf(_disposed, typeof(GaussianDiffusion));
             if (!_tables.TryGetValue(key, out var table))
             {
-                // Made outside any inference mode of the caller: what is made inside cannot take part in training later.
-                using var ordinary = inference_mode(false);
                 using var scope = NewDisposeScope();
                 _tables[key] = table = tensor(compute(coefficient), type, t.device).DetachFromDisposeScope();
             }
