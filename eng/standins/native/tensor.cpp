@@ -5,6 +5,8 @@
 
 API void tss_release(void* t) { c10::intrusive_ptr<Impl, c10::UndefinedTensorImpl>::reclaim(static_cast<Impl*>(t)); }
 
+API void* tss_retain(void* t) { return give(borrow(t)); }
+
 struct Info {
   int64_t numel, storage_offset;
   int32_t ndim, dtype, element_size, device_type, device_index;

@@ -67,7 +67,7 @@ public static partial class torch
             {
                 int dot = target.IndexOf('.');
                 rest = target[(dot + 1)..];
-                return dot >= 0 && _internal_submodules.TryGetValue(target[..dot], out var child) ? child : null;
+                return dot < 0 ? null : named_children().FirstOrDefault(c => c.name == target[..dot]).module;
             }
 
             public virtual Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor> destination = null, string prefix = null)

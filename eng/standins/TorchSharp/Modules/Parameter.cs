@@ -7,5 +7,5 @@ public class Parameter : torch.Tensor
     public Parameter(torch.Tensor data, bool requires_grad = true) : base(data.with_requires_grad(requires_grad).MoveHandle(), false) =>
         data.OwningDisposeScope?.Replace(data, this);
 
-    internal Parameter(nint handle) : base(handle) { }
+    internal Parameter(nint handle, bool register = true) : base(handle, register) { }
 }

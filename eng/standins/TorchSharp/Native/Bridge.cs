@@ -22,6 +22,7 @@ internal static unsafe partial class Bridge
     [LibraryImport(Library)] public static partial int tss_call(nint op, NativeArg* args, int n, NativeArg** results);
 
     [LibraryImport(Library)] public static partial void tss_release(nint t);
+    [LibraryImport(Library)] public static partial nint tss_retain(nint t);
     [LibraryImport(Library)] public static partial byte tss_info(nint t, Info* info);
     [LibraryImport(Library)] public static partial int tss_ndim(nint t);
     [LibraryImport(Library)] public static partial byte tss_sizes(nint t, long* sizes);

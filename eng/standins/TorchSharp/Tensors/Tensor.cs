@@ -84,6 +84,9 @@ public static partial class torch
             return h;
         }
 
+        /// <summary>Another reference to the native tensor, for another object to own.</summary>
+        internal nint Retained() => tss_retain(Handle);
+
         internal nint MoveHandle()
         {
             var h = handle;
