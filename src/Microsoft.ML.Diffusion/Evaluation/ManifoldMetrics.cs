@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>

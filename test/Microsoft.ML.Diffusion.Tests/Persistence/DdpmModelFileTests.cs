@@ -25,7 +25,7 @@ public sealed class DdpmModelFileTests
         });
         Assert.AreEqual(Config, config);
         foreach (var ((name, expected), (_, actual)) in weights.Zip(loaded))
-            Assert.IsTrue(expected.equal(actual).item<bool>(), name);
+            Assert.IsTrue(expected.Equals(actual), name);
 
         CollectionAssert.AreEqual(entries["weights.safetensors"], Save(loaded)["weights.safetensors"]);
         CollectionAssert.AreEqual(entries["ddpm.json"], Save(loaded)["ddpm.json"]);

@@ -72,10 +72,10 @@ public sealed class SafetensorsFileTests
         using (var file = SafetensorsFile.Open(stream, "layouts", stream.Length))
             file.ReadInto([("half", half), ("plain", plain), ("turned", turned)]);
 
-        Assert.IsTrue(plain.detach().equal(values).item<bool>());
+        Assert.IsTrue(plain.detach().Equals(values));
         Assert.IsTrue(plain.requires_grad);
-        Assert.IsTrue(turned.equal(values.permute(2, 0, 1)).item<bool>());
-        Assert.IsTrue(half.equal(values).item<bool>());
+        Assert.IsTrue(turned.Equals(values.permute(2, 0, 1)));
+        Assert.IsTrue(half.Equals(values));
     }
 
     [TestMethod]

@@ -97,7 +97,7 @@ public class TorchAutogradTests
         CollectionAssert.AreEqual(new double[] { 2, 4 }, gradients[0].data<double>().ToArray());
         Assert.IsNull(x.grad);
 
-        using var twice = autograd.grad([(x * x * x).sum()], [x], create_graph: true)[0];
+        using var twice = autograd.grad([(x * x * x).sum()], [x], retain_graph: true, create_graph: true)[0];
         using var second = autograd.grad([twice.sum()], [x])[0];
         CollectionAssert.AreEqual(new double[] { 6, 12 }, second.data<double>().ToArray());
     }

@@ -29,5 +29,13 @@ public static partial class torch
         public Tensor masked_fill(Tensor mask, Scalar value) => Ops.masked_fill_Scalar.Call(this, mask, value);
         public Tensor masked_fill_(Tensor mask, Scalar value) => Ops.masked_fill__Scalar.On(this, mask, value);
         public Tensor heaviside(Tensor other) => Ops.heaviside.Call(this, other);
+
+        /// <summary>Element by element, as in the package; <see cref="Equals(Tensor)"/> says whether two tensors are the same.</summary>
+        public Tensor equal(Tensor target) => eq(target);
+        public Tensor not_equal(Tensor target) => ne(target);
+        public Tensor greater(Tensor target) => gt(target);
+        public Tensor greater_equal(Tensor target) => ge(target);
+        public Tensor less(Tensor target) => lt(target);
+        public Tensor less_equal(Tensor target) => le(target);
     }
 }

@@ -91,5 +91,11 @@ public static partial class torch
         public Tensor copysign(Tensor other) => Ops.copysign_Tensor.Call(this, other);
         public Tensor hypot(Tensor other) => Ops.hypot.Call(this, other);
         public Tensor logaddexp(Tensor other) => Ops.logaddexp.Call(this, other);
+        public Tensor logical_and_(Tensor other) => Ops.logical_and_.On(this, other);
+        public Tensor logical_or_(Tensor other) => Ops.logical_or_.On(this, other);
+        public Tensor logical_xor_(Tensor other) => Ops.logical_xor_.On(this, other);
+        public Tensor bitwise_and_(Tensor other) => Ops.bitwise_and__Tensor.On(this, other);
+        public Tensor bitwise_or_(Tensor other) => Ops.bitwise_or__Tensor.On(this, other);
+        public Tensor logical_not_() => Ops.logical_not_.On(this);
     }
 }
