@@ -24,30 +24,30 @@ internal readonly record struct ManifoldMetrics(double Precision, double Recall,
         Tensor realRadius = Radii(real, k), generatedRadius = Radii(generated, k);
         long n = real.shape[0], m = generated.shape[0];
         var inReal = zeros(m, ScalarType.Int64);
-        var inGenerated = zeros(n, ScalarType.Bool);
+        var inGenerated = zeros(n, ScalarType.Int64);
         double balls = 0, covered = 0;
         for (long start = 0; start < n; start += Block)
         {
             using var inner = NewDisposeScope();
             var rows = Math.Min(Block, n - start);
             var radius = realRadius.narrow(0, start, rows).unsqueeze(1);
-            var held = zeros(rows, ScalarType.Bool);
+            var held = zeros(rows, ScalarType.Int64);
             for (long other = 0; other < m; other += Block)
             {
                 using var block = NewDisposeScope();
                 var columns = Math.Min(Block, m - other);
                 var distance = Distances(real.narrow(0, start, rows), generated.narrow(0, other, columns));
                 inReal.narrow(0, other, columns).add_(distance.le(radius).sum(0));
-                inGenerated.narrow(0, start, rows).logical_or_(distance.le(generatedRadius.narrow(0, other, columns)).any(1));
+                inGenerated.narrow(0, start, rows).add_(distance.le(generatedRadius.narrow(0, other, columns)).sum(1));
                 // Naeem et al. count a point on the edge as outside, Kynkäänniemi et al. as inside.
                 var strictly = distance.lt(radius);
                 balls += strictly.sum().item<long>();
-                held.logical_or_(strictly.any(1));
+                held.add_(strictly.sum(1));
             }
-            covered += held.sum().item<long>();
+            covered += held.gt(0).sum().item<long>();
         }
         return new ManifoldMetrics(
-            inReal.gt(0).sum().item<long>() / (double)m, inGenerated.sum().item<long>() / (double)n, balls / ((double)k * m), covered / n);
+            inReal.gt(0).sum().item<long>() / (double)m, inGenerated.gt(0).sum().item<long>() / (double)n, balls / ((double)k * m), covered / n);
     }
 
     /// <summary>The distance of each point to its k-th nearest neighbour within the set.</summary>
