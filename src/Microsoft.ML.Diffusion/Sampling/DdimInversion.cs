@@ -5,13 +5,13 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 public sealed record DdimInversion
 {
-    /// <summary>The number of timesteps, 2 … T; the same as of the sampler that is to come back.</summary>
+    /// <summary>The number of steps, 1 … T; the same as of the sampler that is to come back.</summary>
     public int Steps
     {
         get;
         init
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, 2, nameof(Steps));
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1, nameof(Steps));
             field = value;
         }
     } = 50;
@@ -34,23 +34,27 @@ public sealed record DdimInversion
     }
 
     /// <summary>Finds the noise behind a batch of images.</summary>
-    /// <param name="request"><see cref="SamplingRequest.Start"/> holds the images, [N, C, H, W] float32 in [−1, 1]; they count as the first visited timestep, where hardly any noise is left.</param>
+    /// <param name="request"><see cref="SamplingRequest.Start"/> holds the images, [N, C, H, W] float32 in [−1, 1].</param>
     /// <returns>[N, C, H, W] float32: x at the noisiest visited timestep; the caller disposes it.</returns>
     public Tensor Invert(SamplingRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
         var timesteps = Spacing.Visit(request.Schedule.Timesteps, Steps);
         var levels = Array.ConvertAll(timesteps, request.Schedule.LevelAt);
-        using var run = new SamplingRun(request, levels.Length - 1);
+        using var run = new SamplingRun(request, levels.Length);
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)
         {
             using var step = run.Step();
-            var x = Move(run.X, DdimSampler.Epsilon(run.X, run.Ask(i, run.X, levels[i]).X0, levels[i].AlphaBar), levels[i].AlphaBar, levels[i + 1].AlphaBar);
+            // The clean image is no level that the model knows: the first step asks about it as if it were the mean of the first level.
+            var from = i > 0 ? levels[i - 1].AlphaBar : 1;
+            var asked = i > 0 ? levels[i - 1] : levels[0];
+            var known = i > 0 ? run.X : run.X.mul(Math.Sqrt(asked.AlphaBar));
+            var x = Move(run.X, DdimSampler.Epsilon(known, run.Ask(i, known, asked).X0, asked.AlphaBar), from, levels[i].AlphaBar);
             for (var k = 0; k < Refinements; k++)
             {
-                var x0 = request.Denoiser.Denoise(x, levels[i + 1]).X0;
-                x = Move(run.X, DdimSampler.Epsilon(x, x0, levels[i + 1].AlphaBar), levels[i].AlphaBar, levels[i + 1].AlphaBar);
+                var x0 = request.Denoiser.Denoise(x, levels[i]).X0;
+                x = Move(run.X, DdimSampler.Epsilon(x, x0, levels[i].AlphaBar), from, levels[i].AlphaBar);
             }
             run.X = x;
         }

@@ -70,7 +70,7 @@ public class SamplerContractTests
         Assert.AreEqual(live + 1, DisposeScopeManager.Statistics.ThreadTotalLiveCount, $"{name}: only the result is alive");
         // Once a multistep solver has its history, no step holds more than the one before.
         for (var i = 5; i < counts.Count; i++)
-            Assert.AreEqual(counts[4], counts[i], $"{name}: live tensors at step {i}");
+            Assert.IsLessThanOrEqualTo(counts[4], counts[i], $"{name}: live tensors at step {i}");
         CollectionAssert.AreEqual(levels.Order().ToArray(), levels.ToArray(), $"{name}: ever less noise");
         AssertEqual(before, start, $"{name}: the start is not changed");
         CollectionAssert.AreEqual(start.shape, result.shape);

@@ -55,7 +55,8 @@ internal sealed class SamplerTrace
 
     public static double[] Values(Tensor tensor)
     {
-        using var values = tensor.to_type(ScalarType.Float64).contiguous();
+        using var scope = NewDisposeScope();
+        var values = tensor.to_type(ScalarType.Float64).contiguous();
         return values.data<double>().ToArray();
     }
 }
