@@ -45,4 +45,24 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     /// <returns>[N, C or 2C, H, W] float32; the caller disposes it.</returns>
     /// <exception cref="ArgumentException">The image does not fit the network.</exception>
     public abstract Tensor Run(Tensor x, NetworkEmbedding embedding);
+
+    /// <summary>A generator for dropout, seeded from the one that draws the weights.</summary>
+    private protected static Generator NewDropoutGenerator(Generator generator)
+    {
+        using Tensor draw = rand([1], float64, generator: generator);
+        return new((ulong)(draw.item<double>() * (1L << 53)));
+    }
+
+    /// <summary>Refuses a batch that the network cannot run on.</summary>
+    private protected void CheckInput(Tensor x, NetworkEmbedding embedding)
+    {
+        long[] size = x.shape;
+        if (size.Length != 4 || size[1] != Shape.Channels)
+            throw new ArgumentException($"The network takes [N, {Shape.Channels}, H, W], not [{string.Join(", ", size)}].", nameof(x));
+        int multiple = Options.SizeMultiple;
+        if (size[2] % multiple != 0 || size[3] % multiple != 0)
+            throw new ArgumentException($"The network halves its resolution {Options.Levels - 1} times: both sides of an image must be multiples of {multiple}, not {size[2]}x{size[3]}.", nameof(x));
+        if (embedding.Rows != 1 && embedding.Rows != size[0])
+            throw new ArgumentException($"{embedding.Rows} embedded timesteps for a batch of {size[0]}: give one a row, or one for all.", nameof(embedding));
+    }
 }

@@ -24,7 +24,7 @@ public enum TimestepConditioning
     ScaleShift,
 }
 
-/// <summary>How weights are drawn before training. In both, the layers that end a residual branch and the output convolution start at zero.</summary>
+/// <summary>How weights are drawn before training. In the residual family the layers that end a residual branch and the output convolution start at zero.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<WeightInitialization>))]
 public enum WeightInitialization
 {

@@ -105,7 +105,7 @@ public sealed partial record UNetOptions
     {
         ArgumentNullException.ThrowIfNull(generator);
         Validate(shape);
-        throw new NotImplementedException();
+        return Architecture == UNetArchitecture.Annotated ? new AnnotatedUNet(this, shape, generator) : new UNet(this, shape, generator);
     }
 
     /// <summary>The number of weights and biases that a network of this structure has; nothing is built.</summary>
@@ -115,7 +115,7 @@ public sealed partial record UNetOptions
     public long CountParameters(UNetShape shape)
     {
         Validate(shape);
-        throw new NotImplementedException();
+        return ParameterTable.For(this, shape).Sum(entry => entry.Size);
     }
 
     /// <summary>The structure in one line, with the number of parameters at the recipe's image size.</summary>
@@ -131,6 +131,7 @@ public sealed partial record UNetOptions
         {
             parameters = $"not valid at {nominal}: {e.Message}";
         }
-        return $"{Architecture} U-Net, {BaseChannels} x {ChannelMultipliers} channels, {BlocksPerResolution} blocks, attention at {AttentionResolutions}, {parameters}";
+        string inside = Architecture == UNetArchitecture.Annotated ? "2 blocks and linear attention a resolution" : $"{BlocksPerResolution} blocks a resolution, attention at {AttentionResolutions}";
+        return $"{Architecture} U-Net, {BaseChannels} x {ChannelMultipliers} channels, {inside}, {parameters}";
     }
 }

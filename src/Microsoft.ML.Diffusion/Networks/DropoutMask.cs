@@ -1,0 +1,21 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Dropout that draws from an explicit generator, one for all the blocks of a network.</summary>
+internal sealed class DropoutMask(double share, Generator generator)
+{
+    /// <summary>Draws what is left out; on the device of the activations.</summary>
+    public Generator Generator { get; set; } = generator;
+
+    /// <summary>Zeroes a share of the activations and scales the rest so that the mean stays; does nothing outside training.</summary>
+    /// <param name="x">Any shape; disposed where a new tensor is returned.</param>
+    /// <param name="training">Whether the module is in training mode.</param>
+    public Tensor Apply(Tensor x, bool training)
+    {
+        if (!training || share == 0)
+            return x;
+        using Tensor mask = empty(x.shape, x.dtype, x.device).bernoulli_(1 - share, Generator).mul_(1 / (1 - share));
+        Tensor kept = x * mask;
+        x.Dispose();
+        return kept;
+    }
+}

@@ -1,0 +1,41 @@
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Group norm with what follows it: weight [C], bias [C], starting at 1 and 0.</summary>
+internal sealed class GroupNormLayer : nn.Module<Tensor, Tensor>
+{
+    private readonly long _groups;
+    private readonly double _epsilon;
+    [ComponentName(Name = "weight")] private readonly Parameter _weight;
+    [ComponentName(Name = "bias")] private readonly Parameter _bias;
+
+    /// <summary>Makes one.</summary>
+    public GroupNormLayer(int channels, int groups, double epsilon, WeightInitializer init)
+        : base(nameof(GroupNormLayer))
+    {
+        _groups = groups;
+        _epsilon = epsilon;
+        _weight = init.Ones(channels);
+        _bias = init.Zeros(channels);
+        RegisterComponents();
+    }
+
+    /// <summary>The norm alone.</summary>
+    public override Tensor forward(Tensor x) => Apply(x, silu: false);
+
+    /// <summary>Norm, FiLM where given, SiLU where asked.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="silu">Whether SiLU follows.</param>
+    /// <param name="film">[N or 1, 2C], the scales and then the shifts; null: none.</param>
+    public Tensor Apply(Tensor x, bool silu, Tensor? film = null)
+    {
+        if (film is null)
+            return NormActivation.Apply(x, _groups, _weight, _bias, _epsilon, null, null, silu);
+        long channels = film.shape[1] / 2;
+        using Tensor scale = film.narrow(1, 0, channels);
+        using Tensor shift = film.narrow(1, channels, channels);
+        return NormActivation.Apply(x, _groups, _weight, _bias, _epsilon, scale, shift, silu);
+    }
+}

@@ -1,0 +1,28 @@
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>A linear layer: weight [D, C], bias [D].</summary>
+internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "weight")] private readonly Parameter _weight;
+    [ComponentName(Name = "bias")] private readonly Parameter _bias;
+
+    /// <summary>Makes one.</summary>
+    /// <param name="inChannels">C.</param>
+    /// <param name="outChannels">D.</param>
+    /// <param name="init">Draws the weights.</param>
+    /// <param name="zero">Whether it starts at zero.</param>
+    /// <param name="outputs">How many layers of equal size are fused in it.</param>
+    public LinearLayer(int inChannels, int outChannels, WeightInitializer init, bool zero = false, int outputs = 1)
+        : base(nameof(LinearLayer))
+    {
+        _weight = init.Weight([outChannels, inChannels], zero, outputs);
+        _bias = init.Bias(outChannels, inChannels, zero);
+        RegisterComponents();
+    }
+
+    /// <summary>Maps […, C] to […, D].</summary>
+    public override Tensor forward(Tensor x) => LayerMath.Multiply(x, _weight, _bias);
+}

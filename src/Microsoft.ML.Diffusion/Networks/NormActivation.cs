@@ -1,0 +1,55 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// Group norm, FiLM and SiLU in one call: every such sequence of every network runs through here,
+/// so that a fused kernel need replace one place only.
+/// </summary>
+internal static class NormActivation
+{
+    /// <summary>y = a(n(x)·(1 + scale) + shift), n the group norm of Wu and He 2018 with its weight and bias, a SiLU or nothing.</summary>
+    /// <param name="x">[N, C, H, W]; not changed.</param>
+    /// <param name="groups">Groups of channels that share mean and variance; divides C.</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="bias">[C].</param>
+    /// <param name="epsilon">Added to the variance.</param>
+    /// <param name="scale">[N or 1, C] or null; null together with <paramref name="shift"/>.</param>
+    /// <param name="shift">[N or 1, C] or null.</param>
+    /// <param name="silu">Whether x·sigmoid(x) follows.</param>
+    /// <returns>[N, C, H, W] in x's type.</returns>
+    public static Tensor Apply(Tensor x, long groups, Tensor weight, Tensor bias, double epsilon, Tensor? scale, Tensor? shift, bool silu)
+    {
+        Tensor h = Normalize(x, groups, weight, bias, epsilon);
+        return Modulate(h, scale, shift, silu);
+    }
+
+    /// <summary>The part after the norm, for norms of other kinds; disposes <paramref name="normalized"/>.</summary>
+    public static Tensor Modulate(Tensor normalized, Tensor? scale, Tensor? shift, bool silu)
+    {
+        Tensor h = normalized;
+        if (scale is not null && shift is not null)
+        {
+            using Tensor s = scale.unsqueeze(-1).unsqueeze(-1);   // [N or 1, C, 1, 1]
+            using Tensor b = shift.unsqueeze(-1).unsqueeze(-1);
+            using Tensor factor = s + 1;
+            Tensor scaled = h * factor;
+            h.Dispose();
+            h = scaled.add_(b);
+        }
+        if (!silu)
+            return h;
+        Tensor activated = nn.functional.silu(h);
+        h.Dispose();
+        return activated;
+    }
+
+    private static Tensor Normalize(Tensor x, long groups, Tensor weight, Tensor bias, double epsilon)
+    {
+        ScalarType type = x.dtype;
+        if (weight.dtype == type)
+            return nn.functional.group_norm(x, groups, weight, bias, epsilon);
+        // Statistics of thousands of bfloat16 numbers need float32 sums.
+        using Tensor wide = x.to(weight.dtype);
+        using Tensor h = nn.functional.group_norm(wide, groups, weight, bias, epsilon);
+        return h.to(type);
+    }
+}

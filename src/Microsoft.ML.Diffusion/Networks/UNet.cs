@@ -1,0 +1,168 @@
+using TorchSharp.Utils;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// The U-Net of Ho et al. 2020 and of Nichol and Dhariwal 2021: residual blocks and attention over several resolutions, every output of the way down
+/// handed across to the way up.
+/// </summary>
+internal sealed class UNet : DenoisingNetwork
+{
+    /// <summary>A block with what follows it.</summary>
+    private readonly record struct Stage(ResidualBlock Block, AttentionBlock? Attention, nn.Module<Tensor, Tensor>? Resample);
+
+    private readonly ConditionEmbedding _condition;
+    private readonly DropoutMask _dropout;
+    private readonly Stage[] _down;
+    private readonly Stage[] _middle;
+    private readonly Stage[] _up;
+    [ComponentName(Name = "embedding")] private readonly ModuleGroup _embeddingGroup = new();
+    [ComponentName(Name = "stem")] private readonly Conv2dLayer _stem;
+    [ComponentName(Name = "down")] private readonly ModuleGroup _downGroup = new();
+    [ComponentName(Name = "middle")] private readonly ModuleGroup _middleGroup = new();
+    [ComponentName(Name = "up")] private readonly ModuleGroup _upGroup = new();
+    [ComponentName(Name = "out")] private readonly ModuleGroup _outGroup = new();
+    // A tuple, because a module in a field of its own would be registered a second time under the field's name.
+    private readonly (GroupNormLayer Norm, Conv2dLayer Convolution) _output;
+
+    /// <summary>Builds one from validated options.</summary>
+    public UNet(UNetOptions options, UNetShape shape, Generator generator)
+        : base(nameof(UNet), options, shape)
+    {
+        var init = new WeightInitializer(options.Initialization, generator);
+        var layout = new UNetLayout(options, shape);
+        _dropout = new(options.Dropout, NewDropoutGenerator(generator));
+        _condition = new(options, shape, init, NonLinearity.Silu, _embeddingGroup);
+        _stem = new(shape.Channels, options.BaseChannels, 3, init);
+        _down = [.. layout.Down.Select(block => Add(_downGroup, $"{block.Level}.{block.Index}", block, init))];
+        _middle = [.. layout.Middle.Select(block => Add(_middleGroup, $"{block.Index}", block, init))];
+        _up = [.. layout.Up.Select(block => Add(_upGroup, $"{block.Level}.{block.Index}", block, init))];
+        _output = (
+            _outGroup.Add("norm", new GroupNormLayer(layout.OutputChannels, options.NormGroups, options.NormEpsilon, init)),
+            _outGroup.Add("conv", new Conv2dLayer(layout.OutputChannels, shape.Outputs, 3, init, zero: true)));
+        RegisterComponents();
+    }
+
+    /// <inheritdoc/>
+    public override Generator DropoutGenerator
+    {
+        get => _dropout.Generator;
+        set => _dropout.Generator = value ?? throw new ArgumentNullException(nameof(value));
+    }
+
+    /// <inheritdoc/>
+    public override NetworkEmbedding Embed(Tensor timesteps, Tensor? labels)
+    {
+        using Tensor activated = _condition.Embed(timesteps, labels);   // [M, E]
+        var projections = new Tensor[_down.Length + _middle.Length + _up.Length];
+        int next = 0;
+        foreach (Stage stage in _down)
+            projections[next++] = stage.Block.Project(activated);
+        foreach (Stage stage in _middle)
+            projections[next++] = stage.Block.Project(activated);
+        foreach (Stage stage in _up)
+            projections[next++] = stage.Block.Project(activated);
+        return new(projections);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Run(Tensor x, NetworkEmbedding embedding)
+    {
+        CheckInput(x, embedding);
+        var skips = new Stack<Tensor>(_down.Length + Options.Levels);
+        Tensor bottleneck = Contract(x, embedding, skips);
+        return Expand(bottleneck, embedding, skips);
+    }
+
+    /// <summary>The way down and the bottleneck.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="embedding">N rows or one.</param>
+    /// <param name="skips">Takes what the way up needs.</param>
+    /// <returns>The bottleneck's output at the coarsest resolution.</returns>
+    internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips)
+    {
+        Tensor h = Enter(x);
+        skips.Push(h);
+        int next = 0;
+        foreach (Stage stage in _down)
+        {
+            h = RunBlock(stage, h, embedding.Projections[next++]);
+            skips.Push(h);
+            if (stage.Resample is { } down)
+            {
+                h = down.forward(h);
+                skips.Push(h);
+            }
+        }
+        bool kept = true;   // the first input is a skip connection too
+        foreach (Stage stage in _middle)
+        {
+            Tensor output = RunBlock(stage, h, embedding.Projections[next++]);
+            if (!kept)
+                h.Dispose();
+            h = output;
+            kept = false;
+        }
+        return h;
+    }
+
+    /// <summary>The way up and the output; disposes the bottleneck's output and the skip connections.</summary>
+    internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips)
+    {
+        Tensor h = bottleneck;
+        int next = _down.Length + _middle.Length;
+        foreach (Stage stage in _up)
+        {
+            Tensor joined;
+            using (h)
+            using (Tensor skip = skips.Pop())
+                joined = cat([h, skip], 1);             // [N, C + S, H, W]
+            using (joined)
+                h = RunBlock(stage, joined, embedding.Projections[next++]);
+            if (stage.Resample is { } up)
+            {
+                Tensor large = up.forward(h);
+                h.Dispose();
+                h = large;
+            }
+        }
+        using Tensor activated = _output.Norm.Apply(h, silu: true);
+        h.Dispose();
+        return _output.Convolution.forward(activated);
+    }
+
+    private Tensor Enter(Tensor x)
+    {
+        if (!Options.CenterInput)
+            return _stem.forward(x);
+        using Tensor doubled = x * 2;
+        using Tensor centred = doubled.sub_(1);
+        return _stem.forward(centred);
+    }
+
+    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection)
+    {
+        Tensor output = stage.Block.forward(h, projection);
+        if (stage.Attention is not { } attention)
+            return output;
+        using (output)
+            return attention.forward(output);
+    }
+
+    private Stage Add(ModuleGroup group, string path, UNetBlock block, WeightInitializer init)
+    {
+        var residual = group.Add($"{path}.block", new ResidualBlock(block.InChannels, block.OutChannels, Options, _dropout, init));
+        AttentionBlock? attention = null;
+        if (block.Attention)
+        {
+            int groups = ReferenceEquals(group, _middleGroup) ? Options.MiddleAttentionNormGroups ?? Options.NormGroups : Options.NormGroups;
+            attention = group.Add($"{path}.attention", new AttentionBlock(block.OutChannels, block.Heads, groups, Options.NormEpsilon, init));
+        }
+        nn.Module<Tensor, Tensor>? resample = null;
+        if (block.Resamples && block.Up)
+            resample = group.Add($"{path}.upsample", new Upsample(block.OutChannels, block.OutChannels, Options.ConvolutionalResampling, init));
+        else if (block.Resamples)
+            resample = group.Add($"{path}.downsample", new Downsample(block.OutChannels, Options.ConvolutionalResampling, Options.AsymmetricDownsampling, init));
+        return new(residual, attention, resample);
+    }
+}

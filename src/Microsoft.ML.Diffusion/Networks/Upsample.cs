@@ -1,0 +1,34 @@
+using TorchSharp.Utils;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Doubles both sides: nearest neighbours, then a 3x3 convolution or nothing.</summary>
+internal sealed class Upsample : nn.Module<Tensor, Tensor>
+{
+    private static readonly double[] Twice = [2, 2];
+
+    [ComponentName(Name = "conv")] private readonly Conv2dLayer? _conv;
+
+    /// <summary>Makes one.</summary>
+    /// <param name="inChannels">C.</param>
+    /// <param name="outChannels">D; C where there is no convolution.</param>
+    /// <param name="convolutional">Whether a convolution follows.</param>
+    /// <param name="init">Draws the weights.</param>
+    public Upsample(int inChannels, int outChannels, bool convolutional, WeightInitializer init)
+        : base(nameof(Upsample))
+    {
+        if (convolutional)
+            _conv = new(inChannels, outChannels, 3, init);
+        RegisterComponents();
+    }
+
+    /// <summary>[N, C, H, W] to [N, D, 2H, 2W].</summary>
+    public override Tensor forward(Tensor x)
+    {
+        Tensor large = nn.functional.interpolate(x, scale_factor: Twice, mode: InterpolationMode.Nearest);
+        if (_conv is null)
+            return large;
+        using (large)
+            return _conv.forward(large);
+    }
+}
