@@ -1,0 +1,39 @@
+using System.Reflection;
+using System.Text.RegularExpressions;
+
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>What the documentation says is there, and what is there is documented.</summary>
+[TestClass]
+public partial class DocumentationTests
+{
+    private static readonly string[] Pages = ["README.md", .. Directory.GetFiles(Repository.File("docs"), "*.md").Select(page => Path.GetRelativePath(Repository.Root, page))];
+
+    [TestMethod]
+    public void TheOptionsTableNamesEveryOption()
+    {
+        string page = File.ReadAllText(Repository.File("docs/options.md"));
+        string[] options =
+        [
+            .. typeof(DdpmTrainer.Options).GetFields(BindingFlags.Public | BindingFlags.Instance).Select(f => f.Name),
+            .. typeof(IdxOptions).GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(p => p.Name),
+            .. typeof(DdpmTransformer).GetMethods().Select(m => m.Name).Where(name => name.StartsWith("With", StringComparison.Ordinal)),
+        ];
+        CollectionAssert.AreEqual(Array.Empty<string>(), options.Distinct().Where(name => !Regex.IsMatch(page, $"`{name}\\b")).ToArray());
+    }
+
+    [TestMethod]
+    public void LinksLeadSomewhere()
+    {
+        IEnumerable<string> broken =
+            from page in Pages
+            from Match link in Link().Matches(File.ReadAllText(Repository.File(page)))
+            let target = Path.Combine(Path.GetDirectoryName(Repository.File(page))!, link.Groups[1].Value)
+            where !File.Exists(target) && !Directory.Exists(target)
+            select $"{page}: {link.Groups[1].Value}";
+        CollectionAssert.AreEqual(Array.Empty<string>(), broken.ToArray());
+    }
+
+    [GeneratedRegex(@"\]\((?!https?:)([^)#]+)[^)]*\)")]
+    private static partial Regex Link();
+}
