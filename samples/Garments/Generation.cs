@@ -22,7 +22,7 @@ internal static class Generation
         Canvas grid = ImageGrid.Generate(mlContext, model, schema, options.Seed, options.Columns);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Picture)!);
         grid.Save(options.Picture);
-        AnsiConsole.MarkupLineInterpolated($"A new process loaded {Path.GetFileName(options.Model)} and wrote {Path.GetRelativePath(Environment.CurrentDirectory, options.Picture)}");
+        Console.WriteLine($"A new process loaded {Path.GetFileName(options.Model)} and wrote {Path.GetRelativePath(Environment.CurrentDirectory, options.Picture)}");
         if (options.Compare is null)
         {
             return 0;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Garments;
-using Spectre.Console;
 
 // The command line: 'train' (also without a word) and 'generate'. What they do is in Training.cs and Generation.cs.
 
@@ -76,12 +75,12 @@ static Task<int> Run(Func<int> command)
     }
     catch (OperationCanceledException)
     {
-        AnsiConsole.MarkupLine("[yellow]Stopped; nothing was written.[/]");
+        Console.Error.WriteLine("Stopped; nothing was written.");
         return Task.FromResult(130);
     }
     catch (Exception e) when (e is ArgumentException or InvalidOperationException or FormatException or IOException or InvalidDataException or UnauthorizedAccessException)
     {
-        AnsiConsole.MarkupLineInterpolated($"[red]{e.Message}[/]");
+        Console.Error.WriteLine(e.Message);
         return Task.FromResult(1);
     }
 }

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Microsoft.ML;
 using Microsoft.ML.Diffusion;
-using Spectre.Console;
 
 namespace Garments;
 
@@ -15,7 +14,7 @@ internal static class Training
     {
         var mlContext = new MLContext(options.Seed);
         GarmentData data = GarmentData.Load(mlContext, options.Images, options.Size);
-        AnsiConsole.MarkupLineInterpolated($"Data: {data.Description}.");
+        Console.WriteLine($"Data: {data.Description}.");
 
         var progress = new TrainingProgress();
         var trainer = mlContext.Generative.Ddpm(new DdpmTrainer.Options
@@ -44,7 +43,7 @@ internal static class Training
         ImageGrid.Generate(mlContext, model, data.Images.Schema, options.Seed, options.Columns).Save(gridFile);
         foreach (string file in new[] { gridFile, lossFile, modelFile })
         {
-            AnsiConsole.MarkupLineInterpolated($"Wrote {Path.GetRelativePath(Environment.CurrentDirectory, file)}");
+            Console.WriteLine($"Wrote {Path.GetRelativePath(Environment.CurrentDirectory, file)}");
         }
 
         return options.Again ? GenerateInNewProcess(options, modelFile, gridFile) : 0;
