@@ -26,7 +26,7 @@ public class TorchModuleTests
             using var scope = NewDisposeScope();
             var h = first.call(x);
             foreach (var layer in rest) h = layer.call(h);
-            return tail.call(h * scale + get_buffer("offset")).MoveToOuterDisposeScope();
+            return tail.call(h * scale + get_buffer("offset")!).MoveToOuterDisposeScope();
         }
     }
 
