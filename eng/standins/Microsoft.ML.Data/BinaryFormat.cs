@@ -8,10 +8,14 @@ internal static class BinaryFormat
 {
     private const ulong Magic = 0x5745495641544144;
 
-    public static void Save(IDataView data, Stream stream, bool keepHidden)
+    public static void Save(IChannel channel, IDataView data, Stream stream, bool keepHidden)
     {
+        var wanted = data.Schema.Where(column => keepHidden || !column.IsHidden).ToLookup(column => ValueCodec.CanWrite(column.Type));
+        foreach (DataViewSchema.Column column in wanted[false])
+            channel.Info(MessageSensitivity.Schema, "The column '{0}' will not be written as it has unsavable column type.", column.Name);
+        DataViewSchema.Column[] columns = [.. wanted[true]];
+        Contracts.Check(columns.Length > 0, "No valid columns to save");
         using var writer = new BinaryWriter(stream, Encoding.UTF8, leaveOpen: true);
-        DataViewSchema.Column[] columns = [.. data.Schema.Where(column => ValueCodec.CanWrite(column.Type) && (keepHidden || !column.IsHidden))];
         writer.Write(Magic);
         writer.Write(columns.Length);
         foreach (DataViewSchema.Column column in columns)

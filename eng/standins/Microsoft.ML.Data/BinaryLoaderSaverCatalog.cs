@@ -19,7 +19,8 @@ namespace Microsoft.ML
         {
             Contracts.CheckValue(data, nameof(data));
             Contracts.CheckValue(stream, nameof(stream));
-            BinaryFormat.Save(data, stream, keepHidden);
+            using IChannel channel = catalog.GetEnvironment().Start("Saving data");
+            BinaryFormat.Save(channel, data, stream, keepHidden);
         }
     }
 }

@@ -16,8 +16,10 @@ public sealed class ModelOperationsCatalog : IInternalCatalog
         Contracts.CheckValue(stream, nameof(stream));
         using RepositoryWriter repository = RepositoryWriter.CreateNew(stream, _env);
         ModelSaveContext.SaveModel(repository, model, TransformerFolder);
-        if (inputSchema != null)
-            repository.Save(null, SchemaEntry, entry => BinaryFormat.Save(new EmptyDataView(inputSchema), entry, keepHidden: true));
+        if (inputSchema == null)
+            return;
+        using IChannel channel = _env.Start("Saving Schema");
+        repository.Save(null, SchemaEntry, entry => BinaryFormat.Save(channel, new EmptyDataView(inputSchema), entry, keepHidden: true));
     }
 
     public void Save(ITransformer model, DataViewSchema inputSchema, string filePath)
