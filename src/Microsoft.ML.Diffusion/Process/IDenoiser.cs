@@ -21,6 +21,9 @@ public readonly record struct Denoised(Tensor X0, Tensor? VarianceFraction = nul
     /// <summary>[N, C, H, W] float32 or null: the network's own log variance, where it learned that without bounds.</summary>
     public Tensor? LogVariance { get; init; }
 
+    /// <summary>[N, C, H, W] float32 or null: the mean of x_{t−1}, where the network predicts that itself. Clipping x_0 does not touch it.</summary>
+    public Tensor? PreviousX { get; init; }
+
     /// <summary>[N, C, H, W] or null: x_0 before it was clipped or thresholded; null where it was not.</summary>
     public Tensor? Unclipped { get; init; }
 
@@ -30,6 +33,7 @@ public readonly record struct Denoised(Tensor X0, Tensor? VarianceFraction = nul
         X0.Dispose();
         VarianceFraction?.Dispose();
         LogVariance?.Dispose();
+        PreviousX?.Dispose();
         Unclipped?.Dispose();
     }
 }

@@ -39,7 +39,10 @@ public sealed record AncestralSampler : DiffusionSampler
             var posterior = beta * (1 - next) / (1 - alphaBar);
 
             var denoised = run.Ask(i, run.X, levels[i]);
-            var x = SamplingRun.Combine(Math.Sqrt(alpha) * (1 - next) / (1 - alphaBar), run.X, Math.Sqrt(next) * beta / (1 - alphaBar), denoised.X0);
+            // A network's own mean is that of a step of the whole process: it is of no use where steps are left out.
+            var x = denoised.PreviousX is { } mean && run.Steps == request.Schedule.Timesteps
+                ? mean
+                : SamplingRun.Combine(Math.Sqrt(alpha) * (1 - next) / (1 - alphaBar), run.X, Math.Sqrt(next) * beta / (1 - alphaBar), denoised.X0);
             if (i < run.Steps - 1)
                 x.add_(Scaled(run.Noise(), denoised, posterior, beta, run.Steps));
             run.X = x;

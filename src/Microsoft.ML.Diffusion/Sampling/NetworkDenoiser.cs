@@ -30,10 +30,13 @@ public sealed class NetworkDenoiser : IDenoiser
     /// <param name="nullLabel">The class that means "no class".</param>
     /// <param name="options">Of the denoiser that the model is for.</param>
     /// <exception cref="ArgumentException">Guidance without classes.</exception>
+    /// <exception cref="InvalidOperationException">The network is in training mode.</exception>
     public static DenoisingModel Bind(DenoisingNetwork network, Tensor? labels, long nullLabel, DenoiserOptions options)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(options);
+        if (network.training)
+            throw new InvalidOperationException("The network is in training mode, so dropout would spoil its images: call eval() on it first.");
         if (!options.IsGuided)
             return (x, timesteps) => network.forward(x, timesteps, labels);
         if (labels is null)
@@ -70,6 +73,7 @@ public sealed class NetworkDenoiser : IDenoiser
         return new Denoised(x0.MoveToOuterDisposeScope(), _options.Variance == VarianceType.LearnedRange ? variance?.MoveToOuterDisposeScope() : null)
         {
             LogVariance = _options.Variance == VarianceType.Learned ? variance?.MoveToOuterDisposeScope() : null,
+            PreviousX = _options.Prediction == PredictionType.PreviousX ? prediction.clone().MoveToOuterDisposeScope() : null,
             Unclipped = clips ? unclipped.MoveToOuterDisposeScope() : null,
         };
     }

@@ -124,6 +124,28 @@ public class NetworkDenoiserTests
         StringAssert.Contains(Assert.ThrowsExactly<InvalidOperationException>(() => previous.Denoise(Random(1), new NoiseLevel(1.5, 0.9))).Message, "DDPM or DDIM");
     }
 
+    /// <summary>Ancestral sampling takes the mean that such a network predicts, not one rebuilt from a clipped x_0.</summary>
+    [TestMethod]
+    public void AMeanThatIsPredictedIsTaken()
+    {
+        using var scope = NewDisposeScope();
+        var schedule = NoiseScheduleOptions.Cosine with { Timesteps = 4 };
+        var options = new DenoiserOptions { Prediction = PredictionType.PreviousX };
+        using var noise = new PerRowNoise([1, 2], [1, 3, 3]);
+        var denoiser = new NetworkDenoiser((x, _) => x.mul(3), schedule.Build(), options);
+        var states = new List<Tensor>();
+        var result = DiffusionSampler.Ddpm().Sample(new SamplingRequest
+        {
+            Denoiser = denoiser,
+            Schedule = schedule.Build(),
+            Start = noise.Next(),
+            Noise = noise,
+            OnStep = step => states.Add(step.X.clone().DetachFromDisposeScope()),
+        });
+        SamplerTrace.AssertClose(states[3].mul(3), result, 0, 0);
+        states.ForEach(state => state.Dispose());
+    }
+
     [TestMethod]
     public void NoiseIsDrawnRowByRow()
     {

@@ -7,9 +7,13 @@ internal sealed record ReferenceSampler(DiffusionSampler Sampler, NoiseSchedule 
 {
     public static ReferenceSampler Of(JsonElement run)
     {
-        var config = run.GetProperty("config");
         var reference = run.Text("reference");
-        var kind = reference[(reference.LastIndexOfAny([' ', '.']) + 1)..];
+        return Of(reference[(reference.LastIndexOfAny([' ', '.']) + 1)..], run.GetProperty("config"));
+    }
+
+    /// <summary>The settings of a reference's class or function.</summary>
+    public static ReferenceSampler Of(string kind, JsonElement config)
+    {
         return kind switch
         {
             "DDIMScheduler" or "DDPMScheduler" or "DPMSolverMultistepScheduler" or "UniPCMultistepScheduler" => Scheduler(kind, config),
@@ -36,6 +40,9 @@ internal sealed record ReferenceSampler(DiffusionSampler Sampler, NoiseSchedule 
             ZeroTerminalSnr = Get(config, "rescale_betas_zero_snr", false),
         }.Build();
         var simple = kind is "DDIMScheduler" or "DDPMScheduler";
+        // The multistep schedulers do not go all the way to zero SNR.
+        if (schedule.HasZeroTerminalSnr && !simple)
+            schedule = NoiseSchedule.FromAlphasCumprod([.. schedule.AlphasCumprod[..^1], Math.Pow(2, -24)]);
         var denoiser = new DenoiserOptions
         {
             Prediction = Get(config, "prediction_type", "epsilon") switch
@@ -45,9 +52,11 @@ internal sealed record ReferenceSampler(DiffusionSampler Sampler, NoiseSchedule 
                 "v_prediction" => PredictionType.V,
                 var other => throw new AssertFailedException($"unknown prediction_type {other}"),
             },
-            Threshold = simple && Get(config, "clip_sample", true) ? X0Threshold.Clip : X0Threshold.None,
+            Threshold = Get(config, "thresholding", false)
+                ? X0Threshold.Dynamic(Get(config, "dynamic_thresholding_ratio", 0.995), Get(config, "sample_max_value", 1.0))
+                : simple && Get(config, "clip_sample", true) ? X0Threshold.Clip : X0Threshold.None,
         };
-        var steps = config.Int("num_inference_steps");
+        var steps = Get(config, "num_inference_steps", 50);
         var spacing = Get(config, "timestep_spacing", simple ? "leading" : "linspace") switch
         {
             "leading" => SamplerSpacing.LeadingFrom(Get(config, "steps_offset", 0)),

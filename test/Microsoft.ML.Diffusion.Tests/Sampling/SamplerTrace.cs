@@ -43,15 +43,7 @@ internal sealed class SamplerTrace
         AssertClose(Values(want), Values(got), atol, rtol, "values");
     }
 
-    public static void AssertClose(double[] want, double[] got, double atol, double rtol, string what)
-    {
-        Assert.AreEqual(want.Length, got.Length, what);
-        for (var i = 0; i < want.Length; i++)
-        {
-            if (!(Math.Abs(want[i] - got[i]) <= atol + rtol * Math.Abs(want[i])))
-                Assert.Fail($"{what}: element {i} is {got[i]:R} instead of {want[i]:R}, {Math.Abs(want[i] - got[i]) / (atol + rtol * Math.Abs(want[i])):G3} times the tolerance");
-        }
-    }
+    public static void AssertClose(double[] want, double[] got, double atol, double rtol, string what) => new Tolerance(atol, rtol).Check(want, got, what);
 
     public static double[] Values(Tensor tensor)
     {
