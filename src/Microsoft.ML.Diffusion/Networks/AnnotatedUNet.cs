@@ -98,9 +98,8 @@ internal sealed class AnnotatedUNet : DenoisingNetwork
     }
 
     /// <inheritdoc/>
-    public override Tensor Run(Tensor x, NetworkEmbedding embedding)
+    private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
-        CheckInput(x, embedding);
         IReadOnlyList<Tensor> projections = embedding.Projections;
         int next = 0;
         var skips = new Stack<Tensor>(2 * _down.Length);

@@ -39,12 +39,28 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     /// <exception cref="ArgumentException">Labels are missing, or given to a network without classes.</exception>
     public abstract NetworkEmbedding Embed(Tensor timesteps, Tensor? labels);
 
-    /// <summary>Runs the network with an embedding that was computed before.</summary>
-    /// <param name="x">[N, C, H, W] float32: the noisy batch.</param>
+    /// <summary>Runs the network with an embedding that was computed before. It computes in x's element type, over its own weights.</summary>
+    /// <param name="x">[N, C, H, W] float32, or another floating type: the noisy batch.</param>
     /// <param name="embedding">N rows, or one row for the whole batch; not disposed.</param>
-    /// <returns>[N, C or 2C, H, W] float32; the caller disposes it.</returns>
+    /// <returns>[N, C or 2C, H, W] in x's element type; the caller disposes it.</returns>
     /// <exception cref="ArgumentException">The image does not fit the network.</exception>
-    public abstract Tensor Run(Tensor x, NetworkEmbedding embedding);
+    public Tensor Run(Tensor x, NetworkEmbedding embedding)
+    {
+        CheckInput(x, embedding);
+        NetworkEmbedding typed = embedding.As(x.dtype);
+        try
+        {
+            return RunTyped(x, typed);
+        }
+        finally
+        {
+            if (!ReferenceEquals(typed, embedding))
+                typed.Dispose();
+        }
+    }
+
+    /// <summary><see cref="Run"/> with a batch that fits and an embedding in its element type.</summary>
+    private protected abstract Tensor RunTyped(Tensor x, NetworkEmbedding embedding);
 
     /// <summary>A generator for dropout, seeded from the one that draws the weights.</summary>
     private protected static Generator NewDropoutGenerator(Generator generator)
@@ -54,7 +70,7 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     }
 
     /// <summary>Refuses a batch that the network cannot run on.</summary>
-    private protected void CheckInput(Tensor x, NetworkEmbedding embedding)
+    private void CheckInput(Tensor x, NetworkEmbedding embedding)
     {
         long[] size = x.shape;
         if (size.Length != 4 || size[1] != Shape.Channels)

@@ -24,6 +24,11 @@ public sealed class NetworkEmbedding(IReadOnlyList<Tensor> projections) : IDispo
         return new(views);
     }
 
+    /// <summary>The projections in another element type, where the network runs in one.</summary>
+    /// <returns>This, or new projections that the caller disposes.</returns>
+    internal NetworkEmbedding As(ScalarType type) =>
+        Projections[0].dtype == type ? this : new([.. Projections.Select(projection => projection.to(type))]);
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -66,9 +66,8 @@ internal sealed class UNet : DenoisingNetwork
     }
 
     /// <inheritdoc/>
-    public override Tensor Run(Tensor x, NetworkEmbedding embedding)
+    private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
-        CheckInput(x, embedding);
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
         Tensor bottleneck = Contract(x, embedding, skips);
         return Expand(bottleneck, embedding, skips);

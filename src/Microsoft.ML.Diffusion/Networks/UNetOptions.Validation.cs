@@ -29,9 +29,12 @@ public sealed partial record UNetOptions
         ValidateScalars();
         ValidateMultipliers();
         ValidateSize(shape);
-        _ = AttentionLevels(AttentionResolutions, nameof(AttentionResolutions), shape);
-        if (UpAttentionResolutions is { } up)
-            _ = AttentionLevels(up, nameof(UpAttentionResolutions), shape);
+        if (Architecture == UNetArchitecture.Residual)
+        {
+            _ = AttentionLevels(AttentionResolutions, nameof(AttentionResolutions), shape);
+            if (UpAttentionResolutions is { } up)
+                _ = AttentionLevels(up, nameof(UpAttentionResolutions), shape);
+        }
         ValidateGroups();
         ValidateHeads(shape);
     }
@@ -63,6 +66,11 @@ public sealed partial record UNetOptions
 
     private void ValidateScalars()
     {
+        RequireKnown(Architecture, nameof(Architecture));
+        RequireKnown(Conditioning, nameof(Conditioning));
+        RequireKnown(Initialization, nameof(Initialization));
+        if (AttentionResolutions is null)
+            throw new ArgumentException($"{nameof(AttentionResolutions)} is null: give [] for no attention outside the bottleneck.");
         RequirePositive(BaseChannels, nameof(BaseChannels));
         RequirePositive(BlocksPerResolution, nameof(BlocksPerResolution));
         RequirePositive(AttentionHeads, nameof(AttentionHeads));
@@ -150,6 +158,13 @@ public sealed partial record UNetOptions
             if (block.OutChannels % block.Heads != 0)
                 throw new ArgumentException($"{(block.Up && UpAttentionHeads is not null ? nameof(UpAttentionHeads) : nameof(AttentionHeads))} is {block.Heads}, which does not divide the {block.OutChannels} channels at an attention.");
         }
+    }
+
+    private static void RequireKnown<T>(T value, string name)
+        where T : struct, Enum
+    {
+        if (!Enum.IsDefined(value))
+            throw new ArgumentException($"{name} has no value numbered {Convert.ToInt32(value, CultureInfo.InvariantCulture)}: give one of {string.Join(", ", Enum.GetNames<T>())}.");
     }
 
     private static void RequirePositive(int value, string name)

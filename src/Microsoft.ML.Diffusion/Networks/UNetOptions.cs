@@ -53,7 +53,10 @@ public sealed partial record UNetOptions
     /// <summary>Share of activations dropped before the last convolution of each block while training, in [0, 1).</summary>
     public double Dropout { get; init; }
 
-    /// <summary>Groups of every group norm (Wu and He 2018); must divide every level's channels. Both families.</summary>
+    /// <summary>
+    /// Groups of every group norm (Wu and He 2018); must divide every level's channels. Both families.
+    /// With <see cref="TimestepConditioning.Add"/> take fewer groups than channels: a norm with one channel a group takes out whatever was added before it.
+    /// </summary>
     public int NormGroups { get; init; } = 32;
 
     /// <summary>Groups of the norm before the bottleneck's attention; null: <see cref="NormGroups"/>; 0: no norm there.</summary>

@@ -138,6 +138,29 @@ public sealed class DenoisingNetworkTests
     }
 
     [TestMethod]
+    [DataRow("learned variance and classes")]
+    [DataRow("ho, not square")]
+    [DataRow("annotated")]
+    public void ItRunsInTheTypeOfItsInput(string kind)
+    {
+        using var scope = NewDisposeScope();
+        using var untracked = no_grad();
+        using var network = SmallNetworks.Build(kind);
+        SmallNetworks.Randomize(network);
+        network.eval();
+        Tensor x = SmallNetworks.Noise(2, network.Shape);
+        using var embedding = network.Embed(SmallNetworks.Timesteps(3, 500), SmallNetworks.Labels(2, network.Shape));
+        double[] single = Tolerance.Values(network.Run(x, embedding));
+        Tensor half = network.Run(x.to(ScalarType.BFloat16), embedding);
+        Assert.AreEqual(ScalarType.BFloat16, half.dtype);
+        Assert.IsTrue(network.parameters().All(parameter => parameter.dtype == ScalarType.Float32));
+        double error = Math.Sqrt(Tolerance.Values(half).Zip(single, (a, b) => (a - b) * (a - b)).Average());
+        double size = Math.Sqrt(single.Average(value => value * value));
+        // bfloat16 keeps 8 bits: each of some ten layers adds a rounding of 2^-9.
+        Assert.IsTrue(error < 0.03 * size, $"off by {error:g3} of {size:g3}");
+    }
+
+    [TestMethod]
     public void DropoutIsDrawnFromTheGivenGeneratorAndOffOutsideTraining()
     {
         using var scope = NewDisposeScope();
@@ -162,6 +185,24 @@ public sealed class DenoisingNetworkTests
         double[] evaluated = Tolerance.Values(network.forward(x, t, null));
         CollectionAssert.AreEqual(Tolerance.Values(plain.forward(x, t, null)), evaluated);
         Assert.IsFalse(first.SequenceEqual(evaluated));
+    }
+
+    [TestMethod]
+    [DataRow("improved")]
+    [DataRow("annotated")]
+    public void TheNormsEpsilonIsTheOptions(string kind)
+    {
+        using var scope = NewDisposeScope();
+        using var untracked = no_grad();
+        var (options, shape) = SmallNetworks.Kinds[kind];
+        double[] Output(double epsilon)
+        {
+            using var network = SmallNetworks.Build(options with { NormEpsilon = epsilon }, shape);
+            SmallNetworks.Randomize(network);
+            return Tolerance.Values(network.forward(SmallNetworks.Noise(1, shape), SmallNetworks.Timesteps(9), SmallNetworks.Labels(1, shape)));
+        }
+        double difference = Output(1e-5).Zip(Output(1e-2), (a, b) => Math.Abs(a - b)).Max();
+        Assert.IsTrue(difference is > 1e-4 and < 1, $"{difference}");
     }
 
     [TestMethod]

@@ -109,7 +109,17 @@ public sealed class UNetOptionsTests
         Refused(new() { NormGroups = 0 }, "NormGroups is 0");
         Refused(new() { BlocksPerResolution = 0 }, "BlocksPerResolution is 0");
         Refused(new() { MiddleAttentionNormGroups = 7 }, "MiddleAttentionNormGroups is 7");
+        Refused(new() { Conditioning = (TimestepConditioning)9 }, "Conditioning has no value numbered 9", "Add, ScaleShift");
+        Refused(new() { AttentionResolutions = null! }, "AttentionResolutions is null");
         Refused(new() { FrequencyShift = 64 }, "FrequencyShift is 64");
+    }
+
+    [TestMethod]
+    public void ShapesSurviveJson()
+    {
+        var shape = new UNetShape(4, 24, 40, 7, LearnedVariance: true) { NullClass = false, OutputChannels = 5 };
+        Assert.AreEqual(shape, JsonSerializer.Deserialize<UNetShape>(JsonSerializer.Serialize(shape)));
+        Assert.AreEqual("4x24x40, 7 classes, learned variance", shape.ToString());
     }
 
     [TestMethod]

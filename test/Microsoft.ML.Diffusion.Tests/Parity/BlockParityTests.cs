@@ -21,7 +21,7 @@ public sealed class BlockParityTests
         using var untracked = no_grad();
         using var data = ParityData.Tensors(File);
         JsonElement description = Description.GetProperty("cases").EnumerateArray().Single(candidate => candidate.Text("name") == name);
-        nn.Module module = Build(name, description);
+        nn.Module module = Build(name, description, data["x"].shape[1]);
         Load(module, name, data, description);
 
         using var activated = nn.functional.silu(data["time_emb"]);
@@ -34,10 +34,10 @@ public sealed class BlockParityTests
         new Tolerance(name.StartsWith("ws_conv", StringComparison.Ordinal) ? 1e-4 : 2e-5).Check(data[$"{name}/output"], output, name);
     }
 
-    private static nn.Module Build(string name, JsonElement description)
+    private static nn.Module Build(string name, JsonElement description, long inputs)
     {
         JsonElement config = Description.GetProperty("config");
-        int channels = config.Int("dim"), heads = config.Int("heads"), width = config.Int("dh"), groups = config.Int("groups"), time = config.Int("temb");
+        int channels = (int)inputs, heads = config.Int("heads"), width = config.Int("dh"), groups = config.Int("groups"), time = config.Int("temb");
         int outputs = description.GetProperty("output_shape")[1].GetInt32();
         using var generator = new Generator(0);
         var init = new WeightInitializer(WeightInitialization.KaimingUniform, generator);
@@ -45,26 +45,27 @@ public sealed class BlockParityTests
         AnnotatedResidualBlock Residual(AnnotatedBlockStyle style) => new(channels, outputs, description.Bool("uses_time_emb") ? time : 0, style with { Groups = groups }, init);
         LinearAttention Linear(LinearAttentionStyle style) => new(channels, heads, width, style, 1e-5, init);
 
-        return name switch
+        var kinds = new Dictionary<string, Func<nn.Module>>
         {
-            "ws_conv_add_eps" => new WeightStandardizedConv2d(channels, outputs, 3, StandardizationRule.AddEpsilon, init),
-            "ws_conv_clamp_eps" => new WeightStandardizedConv2d(channels, outputs, 3, StandardizationRule.ClampVariance, init),
-            "resnet_block_head" => Residual(new(Standardization: null, RootMeanSquare: true)),
-            "resnet_block_early_annotated" => Residual(new(Standardization: null, Conditioning: TimestepConditioning.Add)),
-            _ when name.StartsWith("resnet_block_ws", StringComparison.Ordinal) => Residual(new()),
-            "linear_attention_ln" => Linear(new(OutputNorm.Channels, DivideValues: true)),
-            "linear_attention_head" => Linear(new(OutputNorm.RootMeanSquare, PreNorm: true, MemoryTokens: Memory(3))),
-            "linear_attention_annotated_gn1" => Linear(new()),
-            "prenorm_residual_linear_attention_gn1" => new PreNormResidual(channels, Linear(new()), 1e-5, init),
-            "attention_cosine" => new PixelAttention(channels, heads, width, new(Cosine: true), init),
-            "attention_plain" => new PixelAttention(channels, heads, width, new(), init),
-            "attention_head" => new PixelAttention(channels, heads, width, new(PreNorm: true, MemoryTokens: Memory(2)), init),
-            "downsample_unshuffle" => new UnshuffleDownsample(channels, outputs, init),
-            "upsample_nearest" => new Upsample(channels, outputs, true, init),
-            "rmsnorm" => new RmsNorm2d(channels, init),
-            "layernorm_channel" => new ChannelLayerNorm(channels, init),
-            _ => throw new AssertFailedException($"'{name}' is a block of an unknown kind."),
+            ["ws_conv_add_eps"] = () => new WeightStandardizedConv2d(channels, outputs, 3, StandardizationRule.AddEpsilon, init),
+            ["ws_conv_clamp_eps"] = () => new WeightStandardizedConv2d(channels, outputs, 3, StandardizationRule.ClampVariance, init),
+            ["resnet_block_ws"] = () => Residual(new()),
+            ["resnet_block_head"] = () => Residual(new(Standardization: null, RootMeanSquare: true)),
+            ["resnet_block_early_annotated"] = () => Residual(new(Standardization: null, Conditioning: TimestepConditioning.Add)),
+            ["linear_attention_ln"] = () => Linear(new(OutputNorm.Channels, DivideValues: true)),
+            ["linear_attention_head"] = () => Linear(new(OutputNorm.RootMeanSquare, PreNorm: true, MemoryTokens: Memory(3))),
+            ["linear_attention_annotated_gn1"] = () => Linear(new()),
+            ["prenorm_residual_linear_attention_gn1"] = () => new PreNormResidual(channels, Linear(new()), 1e-5, init),
+            ["attention_cosine"] = () => new PixelAttention(channels, heads, width, new(Cosine: true), init),
+            ["attention_plain"] = () => new PixelAttention(channels, heads, width, new(), init),
+            ["attention_head"] = () => new PixelAttention(channels, heads, width, new(PreNorm: true, MemoryTokens: Memory(2)), init),
+            ["downsample_unshuffle"] = () => new UnshuffleDownsample(channels, outputs, init),
+            ["upsample_nearest"] = () => new Upsample(channels, outputs, true, init),
+            ["rmsnorm"] = () => new RmsNorm2d(channels, init),
+            ["layernorm_channel"] = () => new ChannelLayerNorm(channels, init),
         };
+        string? kind = kinds.Keys.Where(candidate => name.StartsWith(candidate, StringComparison.Ordinal)).MaxBy(candidate => candidate.Length);
+        return kind is null ? throw new AssertFailedException($"'{name}' is a block of an unknown kind.") : kinds[kind]();
     }
 
     private static void Load(nn.Module module, string name, ParityTensors data, JsonElement description)

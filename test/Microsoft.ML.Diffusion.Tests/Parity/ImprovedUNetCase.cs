@@ -27,6 +27,7 @@ internal sealed class ImprovedUNetCase : IDisposable
             AttentionHeads = Optional(config, "num_heads") ?? 1,
             UpAttentionHeads = up is null or -1 ? null : up,
             Conditioning = Flag(config, "use_scale_shift_norm", false) ? TimestepConditioning.ScaleShift : TimestepConditioning.Add,
+            NormEpsilon = 1e-5,
             ConvolutionalResampling = Flag(config, "conv_resample", true),
         };
         var shape = new UNetShape(inputs, (int)size[2], (int)size[3], Optional(config, "num_classes") ?? 0, outputs == 2 * inputs)
