@@ -10,13 +10,18 @@ internal sealed class CacheDataView : IDataView
 
     public CacheDataView(IDataView source)
     {
-        // As in the real package, a column of any other type (an image) is not in the cached view at all.
-        int[] kept = [.. source.Schema.Where(column => IsCacheable(column.Type)).Select(column => column.Index)];
-        _source = kept.Length == source.Schema.Count ? source : new SelectedDataView(source, kept);
+        _source = CacheablePart(source);
         _count = source.GetRowCount();
     }
 
     public static bool IsCacheable(DataViewType type) => type is PrimitiveDataViewType or VectorDataViewType;
+
+    /// <summary>As in the real package, columns of other types (images) are left out of what is cached or shuffled.</summary>
+    public static IDataView CacheablePart(IDataView source)
+    {
+        int[] kept = [.. source.Schema.Where(column => IsCacheable(column.Type)).Select(column => column.Index)];
+        return kept.Length == source.Schema.Count ? source : new SelectedDataView(source, kept);
+    }
 
     public bool CanShuffle => true;
     public DataViewSchema Schema => _source.Schema;

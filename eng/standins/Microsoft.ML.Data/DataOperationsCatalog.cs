@@ -100,7 +100,7 @@ public sealed class DataOperationsCatalog : IInternalCatalog
         Contracts.CheckValue(input, nameof(input));
         Contracts.CheckParam(shufflePoolSize > 0, nameof(shufflePoolSize), "Must be positive");
         Random rand = seed.HasValue ? new TauswortheHybrid(seed.Value) : new TauswortheHybrid(((IHost)_env).Rand);
-        return new ShuffledDataView(input, rand.Next(), shufflePoolSize, shuffleSource);
+        return new ShuffledDataView(CacheDataView.CacheablePart(input), rand.Next(), shufflePoolSize, shuffleSource);
     }
 
     public IDataView SkipRows(IDataView input, long count)

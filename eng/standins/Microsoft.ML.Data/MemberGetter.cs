@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Linq.Expressions;
 using System.Reflection;
 
@@ -9,12 +10,19 @@ internal static class MemberGetter
     /// <summary>A <see cref="ValueGetter{TValue}"/> of the column's raw type over one member of the current row.</summary>
     public static Delegate Create<TRow>(RowLayout.Column column, Func<TRow> current)
     {
-        ParameterExpression row = Expression.Parameter(typeof(TRow));
         Type declared = column.MemberType.Declared;
-        Delegate peek = Expression.Lambda(typeof(Func<,>).MakeGenericType(typeof(TRow), declared),
-            Expression.MakeMemberAccess(row, column.Member), row).Compile();
+        Delegate peek = Peeks<TRow>.Of.GetOrAdd(column.Member, member =>
+        {
+            ParameterExpression row = Expression.Parameter(typeof(TRow));
+            return Expression.Lambda(typeof(Func<,>).MakeGenericType(typeof(TRow), declared), Expression.MakeMemberAccess(row, member), row).Compile();
+        });
         Delegate read = Generic.Invoke<Delegate>(typeof(MemberGetter), nameof(Compose), [typeof(TRow), declared], peek, current);
         return Wrap(column.Type, declared, read);
+    }
+
+    private static class Peeks<TRow>
+    {
+        public static ConcurrentDictionary<MemberInfo, Delegate> Of { get; } = new();
     }
 
     public static Delegate ForConstant<T>(T value, DataViewType type)

@@ -181,10 +181,12 @@ public class MlNetImageTests
     }
 
     [TestMethod]
-    public void Cache_LeavesImagesOut()
+    public void CacheAndShuffle_LeaveImagesOut()
     {
         var ml = new MLContext();
-        IDataView cached = ml.Data.Cache(ml.Data.LoadFromEnumerable(new[] { new Picture { A = 1 } }));
-        CollectionAssert.AreEqual(new[] { "A" }, cached.Schema.Select(column => column.Name).ToArray());
+        IDataView data = ml.Data.LoadFromEnumerable(new[] { new Picture { A = 1 } });
+        CollectionAssert.AreEqual(new[] { "A" }, ml.Data.Cache(data).Schema.Select(column => column.Name).ToArray());
+        CollectionAssert.AreEqual(new[] { "A" }, ml.Data.ShuffleRows(data).Schema.Select(column => column.Name).ToArray());
+        Assert.HasCount(2, ml.Data.TakeRows(data, 1).Schema);
     }
 }
