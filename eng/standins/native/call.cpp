@@ -9,6 +9,9 @@ namespace {
 thread_local std::string last_error;
 thread_local std::vector<Arg> results;
 
+// c10::optional in libtorch 1, std::optional in 2.
+using Maybe = decltype(std::declval<c10::IValue&>().toOptional<at::Tensor>());
+
 struct Op {
   c10::OperatorHandle handle;
   std::vector<c10::IValue> defaults;  // None where the schema has no default
@@ -43,11 +46,11 @@ c10::IValue to_ivalue(const Arg& a, const c10::IValue& fallback) {
       return c10::IValue(std::move(list));
     }
     case tag::OptionalTensorList: {
-      c10::List<c10::optional<at::Tensor>> list;
+      c10::List<Maybe> list;
       list.reserve(a.count);
       for (int32_t k = 0; k < a.count; k++) {
         void* p = static_cast<void**>(a.p)[k];
-        list.push_back(p ? c10::optional<at::Tensor>(borrow(p)) : c10::nullopt);
+        list.push_back(p ? Maybe(borrow(p)) : Maybe());
       }
       return c10::IValue(std::move(list));
     }

@@ -51,12 +51,17 @@ API bool tss_set_interop_threads(int32_t n) {
 
 // The flags of torch.backends, numbered as in C#.
 enum Flag : int32_t { CublasTf32, CudnnTf32, CublasHalfReduction, FlashAttention, MathAttention };
+// A bool until libtorch 2.8, then an enumeration whose first value allows it.
+static bool allowed(bool value) { return value; }
+template <typename E>
+static bool allowed(E value) { return static_cast<int>(value) == 0; }
+
 API bool tss_flag(int32_t flag) {
   auto& c = at::globalContext();
   switch (flag) {
     case CublasTf32: return c.allowTF32CuBLAS();
     case CudnnTf32: return c.allowTF32CuDNN();
-    case CublasHalfReduction: return static_cast<int>(c.allowFP16ReductionCuBLAS()) == 1;
+    case CublasHalfReduction: return allowed(c.allowFP16ReductionCuBLAS());
 #if TORCH_VERSION_MAJOR >= 2
     case FlashAttention: return c.userEnabledFlashSDP();
     case MathAttention: return c.userEnabledMathSDP();
