@@ -56,6 +56,11 @@ static bool allowed(bool value) { return value; }
 template <typename E>
 static bool allowed(E value) { return static_cast<int>(value) == 0; }
 
+template <typename C>
+static auto allow(C& c, bool on, int) -> decltype(c.setAllowFP16ReductionCuBLAS(on, true)) { c.setAllowFP16ReductionCuBLAS(on, true); }
+template <typename C>
+static void allow(C& c, bool on, long) { c.setAllowFP16ReductionCuBLAS(on); }
+
 API bool tss_flag(int32_t flag) {
   auto& c = at::globalContext();
   switch (flag) {
@@ -75,7 +80,7 @@ API bool tss_set_flag(int32_t flag, bool on) {
     switch (flag) {
       case CublasTf32: c.setAllowTF32CuBLAS(on); break;
       case CudnnTf32: c.setAllowTF32CuDNN(on); break;
-      case CublasHalfReduction: c.setAllowFP16ReductionCuBLAS(on); break;
+      case CublasHalfReduction: allow(c, on, 0); break;
 #if TORCH_VERSION_MAJOR >= 2
       case FlashAttention: c.setSDPUseFlash(on); break;
       case MathAttention: c.setSDPUseMath(on); break;

@@ -16,15 +16,6 @@ namespace TorchSharp
 
             public static ModuleList<Module> ModuleList(params Module[] modules) => new(modules);
             public static ModuleList<T> ModuleList<T>(params T[] modules) where T : Module => new(modules);
-
-            public static ModuleDict<Module> ModuleDict(params (string, Module)[] modules) => ModuleDict<Module>(modules);
-
-            public static ModuleDict<T> ModuleDict<T>(params (string, T)[] modules) where T : Module
-            {
-                var dict = new ModuleDict<T>();
-                foreach (var m in modules) dict.Add(m);
-                return dict;
-            }
         }
     }
 }
@@ -156,33 +147,6 @@ namespace TorchSharp.Modules
         public bool Remove(T item) => _list.Remove(item);
         public void RemoveAt(int index) => _list.RemoveAt(index);
         public IEnumerator<T> GetEnumerator() => _list.GetEnumerator();
-        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
-    }
-
-    /// <summary>A dictionary whose items become components when it is registered; later ones do not.</summary>
-    public class ModuleDict<T> : torch.nn.Module, IEnumerable<(string, T)> where T : torch.nn.Module
-    {
-        private readonly Utils.OrderedDict<string, T> _items = new();
-        private bool _done;
-
-        public ModuleDict() : base(nameof(ModuleDict<T>)) { }
-
-        protected override void RegisterComponents()
-        {
-            if (_done) return;
-            foreach (var (name, m) in _items) register_module(name, m);
-            _done = true;
-        }
-
-        public T this[string key] { get => _items[key]; set => _items[key] = value; }
-        public int Count => _items.Count;
-        public ICollection<string> Keys => _items.Keys;
-        public ICollection<T> Values => _items.Values;
-        public void Add((string, T) item) => _items.Add(item);
-        public void Add(string key, T value) => _items.Add(key, value);
-        public bool ContainsKey(string key) => _items.ContainsKey(key);
-        public bool TryGetValue(string key, out T value) => _items.TryGetValue(key, out value);
-        public IEnumerator<(string, T)> GetEnumerator() => _items.GetEnumerator();
         IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
     }
 }
