@@ -64,7 +64,7 @@ internal sealed class AnnotatedResidualBlock : nn.Module<Tensor, Tensor?, Tensor
         Tensor h = NormAndActivate(_norm1, first, film ? projection : null);
         if (!film && projection is not null)
         {
-            using Tensor rows = projection.unsqueeze(-1).unsqueeze(-1);
+            using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
             Tensor added = h + rows;
             h.Dispose();
             h = added;

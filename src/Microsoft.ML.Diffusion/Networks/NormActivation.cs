@@ -28,8 +28,8 @@ internal static class NormActivation
         Tensor h = normalized;
         if (scale is not null && shift is not null)
         {
-            using Tensor s = scale.unsqueeze(-1).unsqueeze(-1);   // [N or 1, C, 1, 1]
-            using Tensor b = shift.unsqueeze(-1).unsqueeze(-1);
+            using Tensor s = scale.reshape(scale.shape[0], -1, 1, 1);   // [N or 1, C, 1, 1]
+            using Tensor b = shift.reshape(shift.shape[0], -1, 1, 1);
             using Tensor factor = s + 1;
             Tensor scaled = h * factor;
             h.Dispose();

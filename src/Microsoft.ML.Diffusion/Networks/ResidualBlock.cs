@@ -56,7 +56,7 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
         }
         else
         {
-            using Tensor rows = projection.unsqueeze(-1).unsqueeze(-1);
+            using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
             using Tensor added = h + rows;
             conditioned = _norm2.Apply(added, silu: true);
         }

@@ -49,6 +49,23 @@ public sealed class DenoisingNetworkTests
 
     [TestMethod]
     [DynamicData(nameof(Kinds))]
+    public void AForwardLeavesNothingBehindButItsOutput(string kind)
+    {
+        using var network = SmallNetworks.Build(kind);
+        using var scope = NewDisposeScope();
+        Tensor x = SmallNetworks.Noise(2, network.Shape), t = SmallNetworks.Timesteps(3, 500);
+        Tensor? labels = SmallNetworks.Labels(2, network.Shape);
+        int before = scope.DisposablesCount;
+        Tensor output = network.forward(x, t, labels);
+        Assert.AreEqual(1, scope.DisposablesCount - before, "with gradients");
+        output.Dispose();
+        using (no_grad())
+            network.forward(x.to(ScalarType.BFloat16), t, labels);
+        Assert.AreEqual(2, scope.DisposablesCount - before, "the input in bfloat16 and the output");
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(Kinds))]
     public void TimestepClassAndImageReachTheOutput(string kind)
     {
         using var scope = NewDisposeScope();
