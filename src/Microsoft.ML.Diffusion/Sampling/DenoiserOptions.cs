@@ -12,6 +12,9 @@ public sealed record DenoiserOptions
     /// <summary>How x_0 is kept within the range of images.</summary>
     public X0Threshold Threshold { get; init; } = X0Threshold.Clip;
 
+    /// <summary>The network is told t·1000/T instead of t, as it was trained (see <see cref="GaussianDiffusion.RescaleTimesteps"/>).</summary>
+    public bool RescaleTimesteps { get; init; }
+
     /// <summary>
     /// Classifier-free guidance: 1 is none, 0 ignores the class, above 1 exaggerates it (Ho and Salimans 2022, equation 6 with w + 1). Unless it is 1, the model is called with the batch twice,
     /// first with the condition, then without.

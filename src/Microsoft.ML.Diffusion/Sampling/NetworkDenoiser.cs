@@ -58,7 +58,7 @@ public sealed class NetworkDenoiser : IDenoiser
         var input = x.to_type(ScalarType.Float32);
         if (_options.IsGuided)
             input = cat([input, input]);
-        using var timesteps = full([input.shape[0]], level.Timestep, float32, x.device);
+        using var timesteps = full([input.shape[0]], level.Timestep * (_options.RescaleTimesteps ? 1000.0 / _schedule.Timesteps : 1), float32, x.device);
         var output = _model(input, timesteps);
         var (prediction, variance) = Split(output, input.shape);
         if (_options.IsGuided)

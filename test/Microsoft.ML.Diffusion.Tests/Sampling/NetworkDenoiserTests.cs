@@ -52,6 +52,23 @@ public class NetworkDenoiserTests
         CollectionAssert.AreEqual(new[] { 10.5f, 10.5f, 10.5f, 10.5f }, calls[0].Timesteps);
     }
 
+    [TestMethod]
+    [DataRow(false, 50f)]
+    [DataRow(true, 200f)]
+    public void TimestepsAreRescaledWhereTheNetworkWasTrainedSo(bool rescale, float told)
+    {
+        using var scope = NewDisposeScope();
+        var schedule = (NoiseScheduleOptions.Cosine with { Timesteps = 250 }).Build();
+        var seen = 0f;
+        Tensor Model(Tensor x, Tensor timesteps)
+        {
+            seen = timesteps[0].item<float>();
+            return x.clone();
+        }
+        new NetworkDenoiser(Model, schedule, Plain with { RescaleTimesteps = rescale }).Denoise(Random(1), schedule.LevelAt(50)).Dispose();
+        Assert.AreEqual(told, seen);
+    }
+
     /// <summary>φ = 1 gives the guided output the spread of the unguided one, row by row; φ = ½ the mean of both.</summary>
     [TestMethod]
     public void RescaleBringsBackTheSpread()

@@ -116,6 +116,7 @@ internal sealed record ReferenceSampler(DiffusionSampler Sampler, NoiseSchedule 
         var denoiser = new DenoiserOptions
         {
             Prediction = config.Text("mean") switch { "eps" => PredictionType.Epsilon, "xstart" => PredictionType.X0, _ => PredictionType.PreviousX },
+            RescaleTimesteps = Get(config, "rescale_timesteps", false),
             Threshold = config.Bool("clip_denoised") ? X0Threshold.Clip : X0Threshold.None,
         };
         var spacing = SamplerSpacing.Respaced(config.Text("respacing"));

@@ -87,7 +87,7 @@ public class SamplerParityTests
     private static DenoisingModel ExactNetwork(ReferenceSampler settings, Tensor mu) => (x, timesteps) =>
     {
         using var scope = NewDisposeScope();
-        var t = (int)Math.Round(timesteps[0].item<float>());
+        var t = (int)Math.Round(timesteps[0].item<float>() * (settings.Denoiser.RescaleTimesteps ? settings.Schedule.Timesteps / 1000.0 : 1));
         double alphaBar = settings.Schedule.AlphaBar(t), variance = alphaBar * Deviation * Deviation + 1 - alphaBar;
         var centred = x.to_type(ScalarType.Float64).sub(mu.mul(Math.Sqrt(alphaBar)));
         var epsilon = centred.mul(Math.Sqrt(1 - alphaBar) / variance);
