@@ -1,5 +1,4 @@
 using Microsoft.ML;
-using Spectre.Console;
 
 namespace Garments;
 
@@ -22,16 +21,14 @@ internal static class Generation
         Canvas grid = ImageGrid.Generate(mlContext, model, schema, options.Seed, options.Columns);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Picture)!);
         grid.Save(options.Picture);
-        Console.WriteLine($"A new process loaded {Path.GetFileName(options.Model)} and wrote {Path.GetRelativePath(Environment.CurrentDirectory, options.Picture)}");
+        Console.WriteLine($"A new process loaded {Path.GetFileName(options.Model)} and wrote {options.Picture}");
         if (options.Compare is null)
         {
             return 0;
         }
 
         int difference = grid.LargestDifference(Canvas.Load(options.Compare));
-        AnsiConsole.MarkupLine(difference == 0
-            ? "[green]The pictures agree in every pixel.[/]"
-            : $"[red]The pictures differ by up to {difference} of 255.[/]");
+        Console.WriteLine(difference == 0 ? "The pictures agree in every pixel." : $"The pictures differ by up to {difference} of 255.");
         return difference == 0 ? 0 : 1;
     }
 }

@@ -1,6 +1,5 @@
 using Microsoft.ML;
 using Microsoft.ML.Data;
-using Microsoft.ML.Transforms.Image;
 
 namespace Garments;
 
@@ -21,7 +20,7 @@ internal static class ImageGrid
         definition["Label"].ColumnType = new KeyDataViewType(typeof(uint), Math.Max(classes.Length, 1));
         IDataView generated = model.Transform(mlContext.Data.LoadFromEnumerable(wanted, definition));
 
-        List<Canvas> pictures = [.. Read(mlContext, generated)];
+        List<Canvas> pictures = [.. Read(generated)];
         (int width, int height) = (pictures[0].Width * Scale + Gap, pictures[0].Height * Scale + Gap);
         int left = classes.Length > 0 ? LabelWidth : 0;
         var grid = new Canvas(left + columns * width + Gap, rows * height + Gap);
@@ -51,17 +50,19 @@ internal static class ImageGrid
     }
 
     // The generated column has the type of the column trained on: bytes of one channel here, pictures from a folder of files.
-    private static IEnumerable<Canvas> Read(MLContext mlContext, IDataView generated)
+    private static IEnumerable<Canvas> Read(IDataView generated)
     {
         if (generated.Schema["Image"].Type is VectorDataViewType { Dimensions: [_, var height, var width] })
         {
-            return mlContext.Data.CreateEnumerable<VectorRow>(generated, reuseRowObject: true).Select(row => Canvas.FromGrey(row.Image, width, height));
+            return generated.GetColumn<byte[]>("Image").Select(bytes => Canvas.FromGrey(bytes, width, height));
         }
 
-        return mlContext.Data.CreateEnumerable<PictureRow>(generated, reuseRowObject: false).Select(row =>
+        return generated.GetColumn<MLImage>("Image").Select(image =>
         {
-            using MLImage image = row.Image;
-            return Canvas.FromImage(image);
+            using (image)
+            {
+                return Canvas.FromImage(image);
+            }
         });
     }
 
@@ -70,15 +71,5 @@ internal static class ImageGrid
         public uint Label { get; set; }
 
         public long Seed { get; set; }
-    }
-
-    private sealed class VectorRow
-    {
-        public byte[] Image { get; set; } = [];
-    }
-
-    private sealed class PictureRow
-    {
-        public MLImage Image { get; set; } = null!;
     }
 }

@@ -43,7 +43,7 @@ internal static class Training
         ImageGrid.Generate(mlContext, model, data.Images.Schema, options.Seed, options.Columns).Save(gridFile);
         foreach (string file in new[] { gridFile, lossFile, modelFile })
         {
-            Console.WriteLine($"Wrote {Path.GetRelativePath(Environment.CurrentDirectory, file)}");
+            Console.WriteLine($"Wrote {file}");
         }
 
         return options.Again ? GenerateInNewProcess(options, modelFile, gridFile) : 0;
