@@ -53,6 +53,9 @@ internal sealed class MappedDataView : IDataView, IRowToRowMapper
     public DataViewRowCursor GetRowCursor(IEnumerable<DataViewSchema.Column> columnsNeeded, Random rand = null)
     {
         Func<int, bool> active = Rows.Predicate(columnsNeeded, Schema);
+        bool computes = _added.Any(active);
+        if (computes && Schema.All(column => !active(column.Index) || CacheDataView.IsCacheable(column.Type)))
+            return new ReadAheadCursor(Schema, GetRowCursorSet(columnsNeeded, Math.Max(2, Environment.ProcessorCount - 1), rand), active);
         return new Cursor(_source.GetRowCursor(InputsOf(active), rand), this, active);
     }
 

@@ -100,6 +100,36 @@ public class MlNetChainTests
     }
 
     [TestMethod]
+    public void ABuiltInMapping_MovesItsSourceOnAnotherThread()
+    {
+        var ml = new MLContext();
+        var threads = new HashSet<int>();
+        IDataView data = ml.Data.LoadFromEnumerable(_rows.Select(row =>
+        {
+            threads.Add(Environment.CurrentManagedThreadId);
+            return row;
+        }));
+        IDataView copied = ml.Transforms.CopyColumns("C", "A").Fit(data).Transform(data);
+
+        CollectionAssert.AreEqual(new[] { 1f, 3f, 5f }, copied.GetColumn<float>("C").ToArray());
+        Assert.DoesNotContain(Environment.CurrentManagedThreadId, threads);
+        threads.Clear();
+        CollectionAssert.AreEqual(new[] { 1f, 3f, 5f }, copied.GetColumn<float>("A").ToArray());
+        CollectionAssert.AreEqual(new[] { Environment.CurrentManagedThreadId }, threads.ToArray(), "Nothing is computed, so nothing is read ahead.");
+    }
+
+    [TestMethod]
+    public void AFailureBelowABuiltInMapping_ArrivesInsideAnother()
+    {
+        var ml = new MLContext();
+        IDataView data = ml.Data.LoadFromEnumerable(_rows.Select(row => row.A > 1 ? throw new TimeoutException("below") : row));
+        IDataView copied = ml.Transforms.CopyColumns("C", "A").Fit(data).Transform(data);
+
+        InvalidOperationException failure = Assert.ThrowsExactly<InvalidOperationException>(() => copied.GetColumn<float>("C").ToArray());
+        Assert.IsInstanceOfType<TimeoutException>(failure.GetBaseException());
+    }
+
+    [TestMethod]
     public void ValuesAndKeys_MapThereAndBack()
     {
         var ml = new MLContext();
