@@ -92,7 +92,7 @@ internal sealed partial class FlatAdam : IDisposable
     public void UseAverage()
     {
         using var noGrad = no_grad();
-        _weights.copy_(_average).Dispose();
+        _weights.copy_(_average);
     }
 
     /// <summary>The optimizer's vectors by name, for a checkpoint: weights, average, mean and square.</summary>
@@ -110,7 +110,7 @@ internal sealed partial class FlatAdam : IDisposable
             using var saved = load(name);
             if (saved.numel() != tensor.numel())
                 throw new InvalidDataException($"The checkpoint has {saved.numel()} numbers in '{name}', this network {tensor.numel()}: it was written by another network.");
-            tensor.copy_(saved).Dispose();
+            tensor.copy_(saved);
         }
         Steps = steps;
     }

@@ -85,8 +85,8 @@ public sealed class DdpmTransformerTests
         VBuffer<ReadOnlyMemory<char>> names = default;
         view.Schema["Label"].GetKeyValues(ref names);
         CollectionAssert.AreEqual(new[] { "top", "bottom" }, names.DenseValues().Select(n => n.ToString()).ToArray());
-        Assert.IsTrue(view.CanShuffle);
-        Assert.AreEqual(3, view.GetRowCount());
+        Assert.AreEqual(keyed.CanShuffle, view.CanShuffle);
+        Assert.AreEqual(keyed.GetRowCount(), view.GetRowCount());
     }
 
     [TestMethod]

@@ -24,8 +24,6 @@ internal static class TinyData
 
     public sealed class Generated
     {
-        public string Label { get; set; } = "";
-
         [VectorType(1, Side, Side)]
         public float[] Image { get; set; } = [];
     }

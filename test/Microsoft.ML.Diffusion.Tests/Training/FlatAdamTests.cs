@@ -2,7 +2,7 @@ using TorchSharp.Modules;
 
 namespace Microsoft.ML.Diffusion.Tests;
 
-/// <summary>Held against PyTorch 1.13's AdamW and clip_grad_norm_ on f(w) = Σ c·(w−d)² + Σ w³/3, 25 steps.</summary>
+/// <summary>Held against PyTorch 1.13's AdamW and clip_grad_norm_ in float64 on f(w) = Σ c·(w−d)², 25 steps.</summary>
 [TestClass]
 public sealed class FlatAdamTests
 {
@@ -11,12 +11,12 @@ public sealed class FlatAdamTests
     private static readonly float[] C = [1.0f, 3.0f, 0.1f, 10.0f, 0.5f, 2.0f, 0.01f];
 
     [TestMethod]
-    [DataRow("plain", 0.1, null, 0.0, new[] { 0.4826271, -1.5556273, -3.6881492, 0.1982865, -0.0247632, 1.4148117, -2.464144 },
-        new[] { 0.4133781, -1.5161404, -3.378275, 0.2166357, 0.1266389, 1.3181072, -2.1597115 }, 13.018936157226562)]
-    [DataRow("clip", 0.05, 1.0, 0.0, new[] { 0.3204686, -1.156611, -2.3486252, 0.2578634, 0.7629058, 0.7550359, -1.1861309 },
-        new[] { 0.3038113, -1.05598, -2.1936814, 0.2737107, 0.8872323, 0.6283156, -1.0355001 }, 5.781367301940918)]
-    [DataRow("decay", 0.1, null, 0.1, new[] { 0.4797869, -1.4224485, -3.1843178, 0.2025, -0.156118, 1.3126467, -2.224859 },
-        new[] { 0.4171362, -1.3935845, -2.9499305, 0.2164678, -0.0155299, 1.232635, -1.9688171 }, 9.792374610900879)]
+    [DataRow("plain", 0.1, null, 0.0, new[] { 0.5998716, -1.1805544, 1.2610427, 0.2035924, -0.2275166, 1.5467372, -1.9648191 },
+        new[] { 0.5752552, -1.220442, 1.0622324, 0.2186938, -0.0376088, 1.4046547, -1.8114349 }, 1.7381001807262542)]
+    [DataRow("clip", 0.05, 1.0, 0.0, new[] { 0.4992272, -1.0921542, 0.2997001, 0.2453583, 0.7042602, 0.7737452, -1.1541394 },
+        new[] { 0.4529654, -1.0151959, 0.157845, 0.2678161, 0.8450429, 0.6391761, -1.0180092 }, 3.5083266139016756)]
+    [DataRow("decay", 0.1, null, 0.1, new[] { 0.5817144, -1.1111573, 1.213237, 0.2079686, -0.3609105, 1.4259431, -1.7794026 },
+        new[] { 0.565349, -1.1471366, 1.0401558, 0.2188887, -0.1862852, 1.3080048, -1.6535116 }, 1.4291481075676744)]
     public void TakesTheStepsOfPyTorch(string name, double rate, double? clip, double decay, double[] weights, double[] average, double lastNorm)
     {
         Assert.IsNotNull(name);
@@ -31,10 +31,10 @@ public sealed class FlatAdamTests
             Backward(first, second);
             norm = optimizer.Step(rate);
             if (step == 1)
-                Assert.AreEqual(13.166277885437012, norm, 1e-5);
+                Assert.AreEqual(11.572566969374085, norm, 1e-5);
         }
 
-        Assert.AreEqual(lastNorm, norm, 1e-4);
+        Assert.AreEqual(lastNorm, norm, 2e-5);
         AssertClose(weights, [.. first.data<float>(), .. second.data<float>()]);
         optimizer.UseAverage();
         AssertClose(average, [.. first.data<float>(), .. second.data<float>()]);
@@ -87,13 +87,13 @@ public sealed class FlatAdamTests
     {
         using var scope = NewDisposeScope();
         var w = cat([first, second.flatten()]);
-        var loss = (tensor(C) * (w - tensor(D)).square()).sum() + w.pow(3).sum() / 3;
+        var loss = (tensor(C) * (w - tensor(D)).square()).sum();
         loss.backward();
     }
 
     private static void AssertClose(double[] expected, float[] actual)
     {
         for (int i = 0; i < expected.Length; i++)
-            Assert.AreEqual(expected[i], actual[i], 2e-6 * Math.Max(1, Math.Abs(expected[i])), $"weight {i}");
+            Assert.AreEqual(expected[i], actual[i], 5e-6, $"weight {i}");
     }
 }
