@@ -59,20 +59,20 @@ internal sealed partial class FlatAdam
         for (int i = 0; i < w.Length; i++)
         {
             var gradient = g[i] * u.Clip;
-            var mean = m[i] * u.Beta1 + gradient * (1 - u.Beta1);
-            var square = s[i] * u.Beta2 + gradient * gradient * (1 - u.Beta2);
+            var mean = m[i] * u.Beta1 + gradient * u.NewMean;
+            var square = s[i] * u.Beta2 + gradient * gradient * u.NewSquare;
             var weight = w[i] * u.Keep - mean * u.Rate / (Vector.SquareRoot(square) * u.RootScale + epsilon);
             (m[i], s[i], w[i]) = (mean, square, weight);
-            a[i] = weight + (a[i] - weight) * u.AverageDecay;
+            a[i] += (weight - a[i]) * u.NewAverage;
             g[i] = Vector<float>.Zero;
         }
         for (int i = w.Length * Vector<float>.Count; i < weights.Length; i++)
         {
             float gradient = gradients[i] * u.Clip;
-            means[i] = means[i] * u.Beta1 + gradient * (1 - u.Beta1);
-            squares[i] = squares[i] * u.Beta2 + gradient * gradient * (1 - u.Beta2);
+            means[i] = means[i] * u.Beta1 + gradient * u.NewMean;
+            squares[i] = squares[i] * u.Beta2 + gradient * gradient * u.NewSquare;
             weights[i] = weights[i] * u.Keep - means[i] * u.Rate / (MathF.Sqrt(squares[i]) * u.RootScale + u.Epsilon);
-            averages[i] = weights[i] + (averages[i] - weights[i]) * u.AverageDecay;
+            averages[i] += (weights[i] - averages[i]) * u.NewAverage;
             gradients[i] = 0;
         }
     }
@@ -84,13 +84,20 @@ internal sealed partial class FlatAdam
         using var scope = NewDisposeScope();
         if (u.Clip != 1)
             _gradients.mul_(u.Clip);
-        _mean.mul_(u.Beta1).add_(_gradients, 1 - u.Beta1);
-        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, 1 - u.Beta2);
+        _mean.mul_(u.Beta1).add_(_gradients, u.NewMean);
+        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, u.NewSquare);
         if (u.Keep != 1)
             _weights.mul_(u.Keep);
         var root = _square.sqrt().mul_(u.RootScale).add_(u.Epsilon);
         _weights.addcdiv_(_mean, root, -u.Rate);
-        _average.mul_(u.AverageDecay).add_(_weights, 1 - u.AverageDecay);
-        _gradients.zero_();
+        _average.mul_(1 - u.NewAverage).add_(_weights, u.NewAverage);
+        ClearGradients();
+    }
+
+    private void ClearGradients()
+    {
+        using var noGrad = no_grad();
+        // TorchSharp's zero_ gives back another handle to the same memory.
+        using var same = _gradients.zero_();
     }
 }

@@ -67,8 +67,7 @@ internal sealed partial class FlatAdam : IDisposable
         double norm = GradientNorm();
         if (!double.IsFinite(norm))
         {
-            using (no_grad())
-                _gradients.zero_();
+            ClearGradients();
             return norm;
         }
 
@@ -77,10 +76,10 @@ internal sealed partial class FlatAdam : IDisposable
         // The average of the first steps would remember the random start for long: its decay grows with the steps (as in TensorFlow's ExponentialMovingAverage).
         double decay = Math.Min(_options.EmaDecay, (1.0 + Steps) / (10.0 + Steps));
         var update = new AdamUpdate(
-            (float)clip, (float)_options.Beta1, (float)_options.Beta2,
+            (float)clip, (float)_options.Beta1, (float)(1 - _options.Beta1), (float)_options.Beta2, (float)(1 - _options.Beta2),
             (float)(learningRate / (1 - Math.Pow(_options.Beta1, Steps))),
             (float)(1 / Math.Sqrt(1 - Math.Pow(_options.Beta2, Steps))),
-            (float)_options.Epsilon, (float)(1 - learningRate * _options.WeightDecay), (float)decay);
+            (float)_options.Epsilon, (float)(1 - learningRate * _options.WeightDecay), (float)(1 - decay));
         if (_weights.device.type == DeviceType.CPU)
             UpdateOnCpu(update);
         else
@@ -126,14 +125,16 @@ internal sealed partial class FlatAdam : IDisposable
     }
 }
 
-/// <summary>The scalars of one Adam step.</summary>
+/// <summary>The scalars of one Adam step. Complements are computed before they are rounded: 1 − 0.999 in float32 is off by 1e-5.</summary>
 /// <param name="Clip">The factor on the gradient.</param>
 /// <param name="Beta1">β₁.</param>
+/// <param name="NewMean">1 − β₁.</param>
 /// <param name="Beta2">β₂.</param>
+/// <param name="NewSquare">1 − β₂.</param>
 /// <param name="Rate">α / (1 − β₁ᵗ).</param>
 /// <param name="RootScale">1 / √(1 − β₂ᵗ).</param>
 /// <param name="Epsilon">ε.</param>
 /// <param name="Keep">1 − α·weight decay.</param>
-/// <param name="AverageDecay">The decay of the weights' moving average.</param>
+/// <param name="NewAverage">The share of the new weights in their moving average.</param>
 internal readonly record struct AdamUpdate(
-    float Clip, float Beta1, float Beta2, float Rate, float RootScale, float Epsilon, float Keep, float AverageDecay);
+    float Clip, float Beta1, float NewMean, float Beta2, float NewSquare, float Rate, float RootScale, float Epsilon, float Keep, float NewAverage);

@@ -66,7 +66,8 @@ public sealed class GeneratedDataViewTests
             for (int i = 0; i < answers.Count; i++)
             {
                 Assert.AreEqual($"row {i}", answers[i].Note);
-                Assert.AreEqual(answers[i].Label / 10f, answers[i].Image[0], 1e-6f);
+                // Objects give keys from 0 and get them from 1.
+                Assert.AreEqual((answers[i].Label - 1) / 10f, answers[i].Image[0], 1e-6f);
                 Assert.AreEqual(i / 100f, answers[i].Image[1], 1e-6f);
             }
             Assert.HasCount((10 + batchSize - 1) / batchSize, scribe.Batches);

@@ -125,13 +125,16 @@ public sealed class TrainingRowsTests
     [TestMethod]
     public void WaitingForABatchCanBeCancelled()
     {
-        using var never = new TrainingBatches(Options(new MLContext(1).Data.LoadFromEnumerable(Slow()), seed: 1), 4);
+        using var hold = new ManualResetEventSlim();
+        var never = new TrainingBatches(Options(new MLContext(1).Data.LoadFromEnumerable(Blocked()), seed: 1), 4);
         using var cancel = new CancellationTokenSource(50);
         Assert.ThrowsExactly<OperationCanceledException>(() => never.Take(cancel.Token));
+        hold.Set();
+        never.Dispose();
 
-        static IEnumerable<Picture> Slow()
+        IEnumerable<Picture> Blocked()
         {
-            Thread.Sleep(500);
+            hold.Wait();
             foreach (var picture in Pictures())
                 yield return picture;
         }

@@ -52,6 +52,7 @@ internal static class TinyData
         LabelColumnName = "Label",
         Network = Network,
         Schedule = NoiseScheduleOptions.Cosine with { Timesteps = 50 },
+        Prediction = PredictionType.V,
         MaximumSteps = steps,
         BatchSize = 8,
         LearningRate = 2e-3,
