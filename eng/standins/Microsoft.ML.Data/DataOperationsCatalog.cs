@@ -92,6 +92,8 @@ public sealed class DataOperationsCatalog : IInternalCatalog
         DataViewType type = input.Schema[columnName].Type;
         if (type is not NumberDataViewType)
             throw Contracts.ExceptSchemaMismatch(nameof(columnName), "filter", columnName, "number", type.ToString());
+        if (type != NumberDataViewType.Single && type != NumberDataViewType.Double)
+            throw Contracts.ExceptParam("Column", $"Column '{columnName}' does not have compatible type");
         return FilteredDataView.Range(input, columnName, lowerBound, upperBound);
     }
 

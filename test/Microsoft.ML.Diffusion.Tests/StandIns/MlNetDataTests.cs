@@ -27,6 +27,11 @@ public class MlNetDataTests
         public int Value { get; set; }
     }
 
+    private sealed class Weighed
+    {
+        public float Value { get; set; }
+    }
+
     private sealed class Named
     {
         public string Name { get; set; } = "";
@@ -148,7 +153,9 @@ public class MlNetDataTests
 
         CollectionAssert.AreEqual(new[] { 0, 1, 2 }, Values(ml, ml.Data.TakeRows(data, 3)));
         CollectionAssert.AreEqual(new[] { 8, 9 }, Values(ml, ml.Data.SkipRows(data, 8)));
-        CollectionAssert.AreEqual(new[] { 4, 5 }, Values(ml, ml.Data.FilterRowsByColumn(data, "Value", 4, 6)));
+        Assert.ThrowsExactly<ArgumentOutOfRangeException>(() => ml.Data.FilterRowsByColumn(data, "Value", 4, 6), "Whole numbers are not for filtering.");
+        IDataView weighed = ml.Data.LoadFromEnumerable(Enumerable.Range(0, 10).Select(value => new Weighed { Value = value }));
+        CollectionAssert.AreEqual(new[] { 4f, 5f }, ml.Data.FilterRowsByColumn(weighed, "Value", 4, 6).GetColumn<float>("Value").ToArray());
         Assert.ThrowsExactly<ArgumentOutOfRangeException>(() => ml.Data.TakeRows(data, 0));
     }
 
