@@ -14,8 +14,8 @@ internal static class ImageGrid
         string[] classes = ClassNames(schema);
         int rows = classes.Length > 0 ? classes.Length : columns;
 
-        // One request a row: which class, and a seed that makes the picture repeatable.
-        IEnumerable<Request> wanted = Enumerable.Range(0, rows * columns).Select(i => new Request { Label = (uint)(i / columns) + 1, Seed = seed * 10_000L + i });
+        // One request a row: which class (a key is written from 0 on), and a seed that makes the picture repeatable.
+        IEnumerable<Request> wanted = Enumerable.Range(0, rows * columns).Select(i => new Request { Label = (uint)(i / columns), Seed = seed * 10_000L + i });
         var definition = SchemaDefinition.Create(typeof(Request));
         definition["Label"].ColumnType = new KeyDataViewType(typeof(uint), Math.Max(classes.Length, 1));
         IDataView generated = model.Transform(mlContext.Data.LoadFromEnumerable(wanted, definition));

@@ -155,6 +155,7 @@ internal sealed class IdxLoader : IndexedDataView
         {
             _stream?.Dispose();
             _handle?.Dispose();
+            base.Dispose();
         }
 
         private ValueGetter<VBuffer<T>> ImageGetter<T>(T[] values) => (ref VBuffer<T> value) =>
