@@ -80,7 +80,7 @@ set_up_machine
 [ "$command" != setup ] || exit 0
 
 solution=Microsoft.ML.Diffusion.sln
-release=(-c Release -nologo "${properties[@]}")
+release=(-c Release "${properties[@]}")
 
 case $command in
     build)

@@ -7,7 +7,7 @@ using BenchmarkDotNet.Toolchains.InProcess.Emit;
 // In this process, because the toolchain that builds a project a benchmark knows no package source but its own;
 // steps take tenths of seconds, so a few runs say enough.
 Job job = Job.Default
-    .WithToolchain(InProcessEmitToolchain.Instance)
+    .WithToolchain(new InProcessEmitToolchain(timeout: TimeSpan.FromHours(1), logOutput: true))
     .WithStrategy(RunStrategy.Monitoring)
     .WithWarmupCount(3)
     .WithIterationCount(10);
