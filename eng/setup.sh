@@ -5,7 +5,7 @@ dataset_package=dataset-fashion-mnist
 
 # What the stand-ins are built from; eng/standins/README.md says what each is for.
 stand_in_packages() {
-    printf '%s\n' g++ cmake make libopenblas-dev libopenblas-pthread-dev libgdk-pixbuf-2.0-0
+    printf '%s\n' g++ cmake make libopenblas0-openmp libgdk-pixbuf-2.0-0
     [ -n "${LIBTORCH:-}" ] || echo libtorch-dev
 }
 

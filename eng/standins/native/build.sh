@@ -19,7 +19,7 @@ if [ -z "$libtorch" ]; then
   c10=$(ls /usr/lib/*/libc10.so /usr/lib/libc10.so /usr/local/lib/libc10.so 2>/dev/null | head -1 || true)
 fi
 if [ ! -e "$c10" ] || ! command -v cmake g++ >/dev/null; then
-  echo "The TorchSharp stand-in needs cmake, g++ and libtorch: install the packages cmake, g++, libtorch-dev and libopenblas0-pthread, or set LIBTORCH to an unpacked libtorch." >&2
+  echo "The TorchSharp stand-in needs cmake, g++ and libtorch: install the packages cmake, g++, libtorch-dev and libopenblas0-openmp, or set LIBTORCH to an unpacked libtorch." >&2
   exit 1
 fi
 # Builds of libtorch before 2.6 for Python's wheels use the old std::string.

@@ -6,8 +6,6 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>A convolution with square kernels: weight [D, C, k, k], bias [D].</summary>
 internal sealed class Conv2dLayer : nn.Module<Tensor, Tensor>
 {
-    private static readonly long[] One = [1, 1];
-
     private readonly long[] _strides;
     private readonly long[] _padding;
     [ComponentName(Name = "weight")] private readonly Parameter _weight;
@@ -26,7 +24,7 @@ internal sealed class Conv2dLayer : nn.Module<Tensor, Tensor>
         : base(nameof(Conv2dLayer))
     {
         long pad = padding ?? kernel / 2;
-        _strides = stride == 1 ? One : [stride, stride];
+        _strides = stride == 1 ? LayerMath.One : [stride, stride];
         _padding = [pad, pad];
         _weight = init.Weight([outChannels, inChannels, kernel, kernel], zero);
         if (bias)

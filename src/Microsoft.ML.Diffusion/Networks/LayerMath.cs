@@ -8,6 +8,12 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal static class LayerMath
 {
+    /// <summary>One in each direction.</summary>
+    internal static readonly long[] One = [1, 1];
+
+    /// <summary>None in either direction.</summary>
+    internal static readonly long[] Zero = [0, 0];
+
     /// <summary>Convolves.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="weight">[D, C, k, k].</param>

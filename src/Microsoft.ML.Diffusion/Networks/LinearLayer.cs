@@ -25,4 +25,11 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
 
     /// <summary>Maps […, C] to […, D].</summary>
     public override Tensor forward(Tensor x) => LayerMath.Multiply(x, _weight, _bias);
+
+    /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
+    public Tensor Convolve(Tensor x)
+    {
+        using Tensor kernel = _weight.view(_weight.shape[0], _weight.shape[1], 1, 1);
+        return LayerMath.Convolve(x, kernel, _bias, LayerMath.One, LayerMath.Zero);
+    }
 }

@@ -69,7 +69,8 @@ internal sealed class UNet : DenoisingNetwork
     private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
-        Tensor bottleneck = Contract(x, embedding, skips);
+        using Tensor laidOut = ChannelsLast.Of(x);
+        Tensor bottleneck = Contract(laidOut, embedding, skips);
         return Expand(bottleneck, embedding, skips);
     }
 

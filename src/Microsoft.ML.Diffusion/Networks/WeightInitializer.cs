@@ -41,12 +41,17 @@ internal sealed class WeightInitializer(WeightInitialization kind, Generator gen
 
     private Parameter Uniform(long[] shape, double bound)
     {
-        Tensor values = rand(shape, float32, generator: generator);
-        return Detached(values.mul_(2 * bound).sub_(bound));
+        Tensor values = rand(shape, float32, generator: generator).mul_(2 * bound).sub_(bound);
+        return Detached(values);
     }
 
     private static Parameter Detached(Tensor values)
     {
+        if (values.dim() == 4)
+        {
+            using Tensor planes = values;
+            values = ChannelsLast.Of(planes);
+        }
         var parameter = new Parameter(values, requires_grad: true);
         parameter.DetachFromDisposeScope();
         return parameter;

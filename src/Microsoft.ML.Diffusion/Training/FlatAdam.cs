@@ -42,10 +42,11 @@ internal sealed partial class FlatAdam : IDisposable
         foreach (var parameter in trained)
         {
             long count = parameter.numel();
-            var storage = _weights.narrow(0, offset, count).view(parameter.shape);
+            // The layout stays: convolution weights have their channels last.
+            var storage = _weights.as_strided(parameter.shape, parameter.stride(), offset);
             storage.copy_(parameter);
             parameter.set_(storage);
-            var gradient = _gradients.narrow(0, offset, count).view(parameter.shape).DetachFromDisposeScope();
+            var gradient = _gradients.as_strided(parameter.shape, parameter.stride(), offset).DetachFromDisposeScope();
             parameter.grad = gradient;
             _views.Add(gradient);
             offset += count;

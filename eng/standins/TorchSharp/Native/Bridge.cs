@@ -14,6 +14,7 @@ internal static unsafe partial class Bridge
         string path = Path.Combine(AppContext.BaseDirectory, "libtorchstandin.so");
         if (!File.Exists(path))
             throw new DllNotFoundException($"The TorchSharp stand-in's native half is missing: {path}. Run eng/standins/native/build.sh and build again.");
+        Blas.Prepare();
         return NativeLibrary.Load(path);
     });
 
