@@ -18,6 +18,8 @@ internal static class NormActivation
     /// <returns>[N, C, H, W] in x's type.</returns>
     public static Tensor Apply(Tensor x, long groups, Tensor weight, Tensor bias, double epsilon, Tensor? scale, Tensor? shift, bool silu)
     {
+        if (FusedNormActivation.TryApply(x, groups, weight, bias, epsilon, scale, shift, silu) is { } fused)
+            return fused;
         Tensor h = Normalize(x, groups, weight, bias, epsilon);
         return Modulate(h, scale, shift, silu);
     }
