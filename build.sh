@@ -93,7 +93,7 @@ case $command in
         dotnet test "$solution" "${release[@]}" --no-build --results-directory "$results" --logger "trx;LogFilePrefix=results" "${arguments[@]}"
         ;;
     pack)
-        dotnet pack src/Microsoft.ML.Diffusion "${release[@]}" -o artifacts/packages "${arguments[@]}"
+        dotnet pack src/Microsoft.ML.Diffusion "${release[@]}" -p:ContinuousIntegrationBuild=true -o artifacts/packages "${arguments[@]}"
         ;;
     sample)
         dotnet build samples/Garments "${release[@]}" -v quiet

@@ -42,7 +42,12 @@ public sealed class GenerativeCatalog
     /// <param name="options">The trainer's options; copied.</param>
     /// <exception cref="ArgumentNullException"><paramref name="options"/> is null.</exception>
     /// <exception cref="ArgumentException">An option is nonsensical; the message names it.</exception>
-    public DdpmTrainer Ddpm(DdpmTrainer.Options options) => new(_context, options);
+    public DdpmTrainer Ddpm(DdpmTrainer.Options options)
+    {
+        var trainer = new DdpmTrainer(_context, options);
+        LibTorch.EnsureLoaded();
+        return trainer;
+    }
 
     /// <summary>Loads an IDX file of images, such as MNIST's and Fashion-MNIST's, with its labels.</summary>
     /// <param name="imagesPath">An IDX file of bytes, [rows, height, width] or with channels, plain or gzipped.</param>

@@ -19,8 +19,10 @@ internal static class DdpmModelLoader
     /// <param name="env">ML.NET's environment.</param>
     /// <param name="readEntry">Reads an entry by name; false where there is none.</param>
     /// <exception cref="InvalidDataException">The file is damaged or of an unknown version.</exception>
+    /// <exception cref="InvalidOperationException">libtorch is missing.</exception>
     public static object Load(object env, Func<string, Action<Stream>, bool> readEntry)
     {
+        LibTorch.EnsureLoaded();
         DenoisingNetwork? network = null;
         try
         {

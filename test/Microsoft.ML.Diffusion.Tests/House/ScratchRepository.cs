@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using System.IO.Compression;
-
 namespace Microsoft.ML.Diffusion.Tests;
 
 /// <summary>
@@ -46,21 +43,7 @@ internal sealed class ScratchRepository : IDisposable
         Directory.CreateDirectory(feed);
         foreach ((string id, string version) in packages)
         {
-            using ZipArchive package = ZipFile.Open(Path.Combine(feed, $"{id}.{version}.nupkg"), ZipArchiveMode.Create);
-            using (var nuspec = new StreamWriter(package.CreateEntry($"{id}.nuspec").Open()))
-            {
-                nuspec.Write($"""
-                    <?xml version="1.0"?>
-                    <package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd">
-                      <metadata><id>{id}</id><version>{version}</version><authors>a test</authors><description>a test</description></metadata>
-                    </package>
-                    """);
-            }
-
-            foreach (string assembly in AssembliesOf(id))
-            {
-                package.CreateEntryFromFile(assembly, $"lib/net10.0/{Path.GetFileName(assembly)}");
-            }
+            PackageFeed.Add(feed, id, version);
         }
 
         return feed;
@@ -69,43 +52,14 @@ internal sealed class ScratchRepository : IDisposable
     /// <summary>Runs a command in the copy, with an empty package cache; the output when it succeeds.</summary>
     public string Run(string program, string[] arguments, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = Root, RedirectStandardOutput = true, RedirectStandardError = true };
-        // What the running test host was told about its own build would reach into this one.
-        foreach (string name in start.Environment.Keys.Where(n => n.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase) || n is "RestoreAdditionalProjectSources" or "DiffusionPackageSource").ToArray())
-        {
-            start.Environment.Remove(name);
-        }
-
-        start.Environment["NUGET_PACKAGES"] = Path.Combine(_parent, "packages");
-        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
-        foreach ((string name, string value) in environment)
-        {
-            start.Environment[name] = value;
-        }
-
-        using Process process = Process.Start(start)!;
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd() + errors.Result;
-        process.WaitForExit();
-        Assert.AreEqual(0, process.ExitCode, output);
+        (int exitCode, string output) = CleanProcess.Run(Root, program, arguments, [("NUGET_PACKAGES", Path.Combine(_parent, "packages")), .. environment]);
+        Assert.AreEqual(0, exitCode, output);
         return output;
     }
 
     public string BuildScript(string[] arguments, params (string Name, string Value)[] environment) => Run("bash", ["build.sh", .. arguments], environment);
 
     public void Dispose() => Directory.Delete(_parent, recursive: true);
-
-    private static IEnumerable<string> AssembliesOf(string id) => Directory.GetFiles(AppContext.BaseDirectory, "*.dll").Where(path =>
-    {
-        string name = Path.GetFileNameWithoutExtension(path);
-        bool images = name is "Microsoft.ML.ImageAnalytics" or "SkiaSharp";
-        return id switch
-        {
-            "TorchSharp" => name == "TorchSharp",
-            "Microsoft.ML.ImageAnalytics" => images,
-            _ => name.StartsWith("Microsoft.ML.", StringComparison.Ordinal) && !images && !name.StartsWith("Microsoft.ML.Diffusion", StringComparison.Ordinal),
-        };
-    });
 
     private void Copy(string file)
     {
