@@ -25,7 +25,11 @@ Commands
             then generate the same pictures again in a second process
             arguments go to the program: --minutes 1, --images FOLDER, --help
   test      run every test; arguments go to 'dotnet test': --filter TestCategory=Parity
-  bench     run the benchmarks; arguments go to BenchmarkDotNet: --filter '*Training*'
+  bench     measure: operators and steps, whole processes in turn with plain PyTorch, growth of the cost;
+            tables and a picture in artifacts/bench. --quick, --filter '*Loader*', --no-peer, --parts paired,
+            --publish README.md; --help lists the rest
+            bench --quality: ten minutes of training on both sides, then the distance of what comes out
+            bench --samplers: sampler x steps -> distance and time with the sample's model, into docs/samplers.md
   pack      make the NuGet package in artifacts/packages
   setup     the set-up alone
   source    only decide where the packages come from
@@ -106,9 +110,11 @@ case $command in
         dotnet run --project "$root/samples/Garments" -c Release --no-build ${properties[@]+"${properties[@]}"} -- "${arguments[@]}"
         ;;
     bench)
+        case " ${arguments[*]-} " in
+            *" --no-peer "* | *" --help "* | *" --filter"* | *samplers*) ;;
+            *) install_peer ;;
+        esac
         dotnet build test/Microsoft.ML.Diffusion.Benchmarks "${release[@]}" -v quiet
-        # BenchmarkDotNet insists on a choice; without one, run them all.
-        [ ${#arguments[@]} -gt 0 ] || arguments=(--filter '*')
-        dotnet run --project test/Microsoft.ML.Diffusion.Benchmarks "${release[@]}" --no-build -- --artifacts artifacts/bench "${arguments[@]}"
+        dotnet run --project test/Microsoft.ML.Diffusion.Benchmarks -c Release --no-build ${properties[@]+"${properties[@]}"} -- ${arguments[@]+"${arguments[@]}"}
         ;;
 esac

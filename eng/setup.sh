@@ -66,6 +66,19 @@ install_dataset() {
     say "Without Debian's $dataset_package (here: $(install_command $dataset_package)) the 2,000 images in samples/Garments/data are used."
 }
 
+# The benchmarks compare with plain PyTorch where one can be had; without it they measure the library alone.
+install_peer() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        ! "$python" -c 'import torch' 2>/dev/null || return 0
+    done
+    if command -v dpkg-query >/dev/null && may_install; then
+        say "Installing from Debian, to compare with: python3-torch"
+        apt_install python3-torch && return
+    fi
+    say "Without Debian's python3-torch (here: $(install_command python3-torch)) the benchmarks compare with nothing."
+}
+
 set_up_machine() {
     if [ "$package_source" = standins ]; then
         install_stand_in_packages

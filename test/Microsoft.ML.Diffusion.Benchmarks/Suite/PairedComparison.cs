@@ -1,0 +1,96 @@
+namespace Microsoft.ML.Diffusion.Benchmarks;
+
+/// <summary>One side of a comparison.</summary>
+/// <param name="Name">For the table.</param>
+/// <param name="Arguments">For its process.</param>
+/// <param name="Runs">What came out, a round each.</param>
+internal sealed record Contender(string Name, string[] Arguments, List<Measurement> Runs);
+
+/// <summary>A workload, our process and those of the peer.</summary>
+/// <param name="Name">For the table.</param>
+/// <param name="Goal">The least ratio to the first peer that is aimed at; 0 for none.</param>
+/// <param name="Ours">Our side.</param>
+/// <param name="Peers">The others.</param>
+internal sealed record PairedCase(string Name, double Goal, Contender Ours, Contender[] Peers);
+
+/// <summary>
+/// Whole processes in turn, ours and the peer's, round after round: what drifts on a machine (clock, neighbours, page cache) drifts for both,
+/// and each ratio is taken within a round.
+/// </summary>
+internal static class PairedComparison
+{
+    /// <summary>Runs all cases.</summary>
+    public static IReadOnlyList<PairedCase> Run(SuiteOptions options)
+    {
+        options.PrepareModel(32);
+        PairedCase[] cases = Cases(options);
+        int rounds = options.Quick ? 1 : 5;
+        foreach (PairedCase pair in cases)
+        {
+            for (int round = 1; round <= rounds; round++)
+            {
+                pair.Ours.Runs.Add(ChildProcess.Ours([.. pair.Ours.Arguments, .. options.Common])!);
+                Console.WriteLine($"{pair.Name}, round {round} of {rounds}: {pair.Ours.Name} {Text.Time(pair.Ours.Runs[^1].MedianSeconds)}");
+                foreach (Contender peer in options.Peer is null ? [] : pair.Peers)
+                {
+                    peer.Runs.Add(options.Peer!.Run([.. peer.Arguments, .. options.Common]));
+                    Console.WriteLine($"{pair.Name}, round {round} of {rounds}: {peer.Name} {Text.Time(peer.Runs[^1].MedianSeconds)}");
+                }
+            }
+        }
+        return cases;
+    }
+
+    /// <summary>The table of times, ratios and memory.</summary>
+    public static Table Report(IEnumerable<PairedCase> cases)
+    {
+        var table = new Table("workload", "who", "median (least–largest)", "images/s", "peak memory", "we are faster by", "goal", "our memory", "threads", "computes in");
+        foreach (PairedCase pair in cases)
+        {
+            Row(pair, pair.Ours, "", "", "");
+            for (int i = 0; i < pair.Peers.Length; i++)
+            {
+                Contender peer = pair.Peers[i];
+                if (peer.Runs.Count == 0)
+                    continue;
+                double[] speed = [.. peer.Runs.Zip(pair.Ours.Runs, (theirs, ours) => theirs.MedianSeconds / ours.MedianSeconds)];
+                double[] memory = [.. peer.Runs.Zip(pair.Ours.Runs, (theirs, ours) => (double)ours.PeakMemory / theirs.PeakMemory)];
+                Row(pair, peer, Text.Spread(speed, Text.Ratio), i == 0 && pair.Goal > 0 ? Text.Ratio(pair.Goal) : "", Text.Spread(memory, Text.Ratio));
+            }
+        }
+        return table;
+
+        void Row(PairedCase pair, Contender contender, string speed, string goal, string memory) => table.Add(
+            pair.Name,
+            contender.Name + (contender.Runs.Any(run => run.Extrapolated) ? " (extrapolated)" : ""),
+            Text.Spread([.. contender.Runs.Select(run => run.MedianSeconds)], Text.Time),
+            Text.Figures(contender.Runs.Select(run => run.ImagesPerSecond).Median()),
+            Text.Memory(contender.Runs.Select(run => (double)run.PeakMemory).Median()),
+            speed, goal, memory, $"{contender.Runs[0].Threads}", contender.Runs[0].Type.Length > 0 ? contender.Runs[0].Type : "default");
+    }
+
+    private static PairedCase[] Cases(SuiteOptions options)
+    {
+        string[] steps = ["--discard", options.Quick ? "1" : "3", "--iterations", options.Quick ? "2" : "10", "--batch", $"{options.Batch}"];
+        string[] tf32 = options.Device == "cuda" ? ["--tf32"] : [];
+        string model = options.ModelFile(32);
+        // Images drawn together: as many as are wanted, or what the small machine's memory takes.
+        string together = options.Device == "cuda" ? "64" : "16";
+        string[] draw = ["sample", "--images", options.Quick ? "2" : "64", "--batch", together, "--sampler-steps", options.Quick ? "2" : "20"];
+        string[] few = ["--measure", options.Quick ? "1" : "10"];
+        return
+        [
+            new($"training step, batch {options.Batch}", 5, Ours("step", [.. steps]),
+                [Peer("float32", ["step", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["step", .. steps, "--bfloat16", .. tf32])]),
+            new($"denoising step, batch {options.Batch}", 7, Ours("denoise", [.. steps, "--model", model]),
+                [Peer("float32", ["denoise", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["denoise", .. steps, "--bfloat16", .. tf32])]),
+            new("64 images: ours DPM-Solver++ 20, theirs 1,000 ancestral steps", 0, Ours("sample", [.. draw[1..], "--sampler", "dpm", "--iterations", "1", "--model", model]),
+                [Peer("float32", [.. draw, "--sampler", "ddpm", .. few, .. tf32])]),
+            new("64 images: DDIM 20 on both sides", 0, Ours("sample", [.. draw[1..], "--sampler", "ddim", "--iterations", "1", "--model", model]),
+                [Peer("float32", [.. draw, "--sampler", "ddim", .. tf32]), Peer("bfloat16, channels-last", [.. draw, "--sampler", "ddim", "--bfloat16", .. tf32])]),
+        ];
+
+        static Contender Ours(string mode, string[] arguments) => new("ours", [mode, .. arguments], []);
+        static Contender Peer(string name, string[] arguments) => new($"PyTorch, {name}", arguments, []);
+    }
+}
