@@ -17,6 +17,8 @@ var output = new Option<string>("--output") { Description = "The folder to write
 
 var minutes = new Option<double>("--minutes") { Description = "Minutes to train, each side.", DefaultValueFactory = _ => 10 };
 var batch = new Option<int>("--batch") { Description = "Images a training step, both sides.", DefaultValueFactory = _ => 64 };
+var network = new Option<string>("--network") { Description = "Our network and its recipe: compact, which is the peer's too, or mini.", DefaultValueFactory = _ => "compact" };
+var trained = new Option<string?>("--model") { Description = "A trained model of ours, such as artifacts/sample/model.zip, instead of training one." };
 var images = new Option<int>("--images") { Description = "Images to generate.", DefaultValueFactory = _ => 1000 };
 var samplerSteps = new Option<int>("--sampler-steps") { Description = "DDIM steps on both sides.", DefaultValueFactory = _ => 20 };
 var reuse = new Option<bool>("--reuse") { Description = "Take the generated images of an earlier run instead of training." };
@@ -40,9 +42,10 @@ root.SetAction(line =>
         line.GetValue(output)!, wanted.ToHashSet(), line.GetValue(publish)));
 });
 
-var quality = new Command("quality", "Trains on both sides for the same time and compares what comes out.") { noPeer, python, device, threads, output, minutes, batch, images, samplerSteps, reuse };
+var quality = new Command("quality", "Trains on both sides for the same time and compares what comes out.") { noPeer, python, device, threads, output, minutes, batch, network, trained, images, samplerSteps, reuse };
 quality.SetAction(line => QualityComparison.Run(new QualityOptions(
-    FindPeer(line), Device(line), line.GetValue(threads), line.GetValue(output)!, line.GetValue(minutes), line.GetValue(batch), line.GetValue(images),
+    FindPeer(line), Device(line), line.GetValue(threads), line.GetValue(output)!, line.GetValue(minutes), line.GetValue(batch),
+    line.GetValue(network)!, line.GetValue(trained), line.GetValue(images),
     line.GetValue(samplerSteps), line.GetValue(reuse))));
 
 var samplers = new Command("samplers", "The table of samplers: steps, Fréchet distance, time.") { model, images, steps, fullDdpm, guidance, generateBatch, only, document, output };

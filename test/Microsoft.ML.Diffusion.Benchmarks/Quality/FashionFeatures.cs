@@ -3,8 +3,8 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <summary>
 /// A fixed feature extractor for 32x32 grey images: three 3x3 convolutions (32, 64, 64 channels) with ReLU and 2x2 mean pooling and a projection of their
 /// 1,024 outputs to 64, all with random weights of a fixed seed, then whitening by the mean and the covariance of the first 10,000 training images.
-/// Nothing is learned from any model, so nothing favours one; real images have about mean 0 and covariance 1, which makes distances comparable over all
-/// directions: a set of images that are all the same lies about 64 away.
+/// Nothing is learned from any model, so nothing favours one; real images have about mean 0 and covariance 1, so no
+/// direction decides alone: noise that a pixel-wise measure would hardly see counts as much as a wrong shape.
 /// </summary>
 internal sealed class FashionFeatures : IDisposable
 {

@@ -10,13 +10,15 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <param name="Output">The folder to write to.</param>
 /// <param name="Minutes">Of training, each side.</param>
 /// <param name="Batch">Images a training step, both sides.</param>
+/// <param name="Network">Our network, compact or mini; the peer's is the compact one.</param>
+/// <param name="Model">A model of ours that is trained already, such as the sample's; null to train one.</param>
 /// <param name="Images">Generated on each side.</param>
 /// <param name="SamplerSteps">DDIM steps on both sides.</param>
 /// <param name="Reuse">Takes image files that are there instead of training again.</param>
-internal sealed record QualityOptions(Peer? Peer, string Device, int Threads, string Output, double Minutes, int Batch, int Images, int SamplerSteps, bool Reuse);
+internal sealed record QualityOptions(Peer? Peer, string Device, int Threads, string Output, double Minutes, int Batch, string Network, string? Model, int Images, int SamplerSteps, bool Reuse);
 
 /// <summary>
-/// The same network, recipe and sampler on both sides, class-conditional on Fashion-MNIST, trained for the same time; then the distance of the generated
+/// Unless told otherwise the same network, recipe and sampler on both sides, class-conditional on Fashion-MNIST, trained for the same time; then the distance of the generated
 /// images from the test set.
 /// </summary>
 internal static class QualityComparison
@@ -29,9 +31,11 @@ internal static class QualityComparison
         using var fidelity = new FashionFidelity(context);
         var table = new Table("images", "training", "steps", "images seen", "generated in", "Fréchet distance", "kernel distance", "precision", "recall", "ours is smaller by");
 
-        double? ours = Side("ours", "ours", (arguments, told) => ChildProcess.Ours(arguments, told)!, null);
+        string name = options.Model is null ? $"ours, {options.Network}" : $"ours, {Path.GetFileName(options.Model)}";
+        string[] ourArguments = options.Model is null ? ["--network", options.Network] : ["--model", options.Model];
+        double? ours = Side(name, "ours", (arguments, told) => ChildProcess.Ours([options.Model is null ? "train" : "generate", .. arguments, .. ourArguments], told)!, null);
         if (options.Peer is { } peer)
-            Side($"PyTorch {peer.Version}, float32", "peer", peer.Run, ours);
+            Side($"PyTorch {peer.Version}, float32", "peer", (arguments, told) => peer.Run(["train", .. arguments], told), ours);
         FidelityMetrics floor = fidelity.Floor(options.Images);
         table.Add("real training images", "", "", "", "", Number(floor.FrechetDistance), Kernel(floor), Number(floor.Precision), Number(floor.Recall), "");
 
@@ -49,7 +53,7 @@ internal static class QualityComparison
             Measurement? measured = null;
             if (!options.Reuse || !File.Exists(path))
             {
-                Console.WriteLine($"{name}: training for {options.Minutes.ToString(CultureInfo.InvariantCulture)} minutes");
+                Console.WriteLine($"{name}: training, where it is not trained yet, for {options.Minutes.ToString(CultureInfo.InvariantCulture)} minutes");
                 measured = run(Arguments(options, path), line => Console.WriteLine($"  {line}"));
             }
             byte[][] images = [.. FashionFidelity.Read(path)];
@@ -58,9 +62,9 @@ internal static class QualityComparison
             Console.WriteLine($"{name}: {metrics}");
             table.Add(
                 name,
-                measured?.TrainSeconds is { } trained ? Text.Time(trained) : "as before",
+                measured?.TrainSeconds is { } trained ? Text.Time(trained) : "earlier",
                 $"{measured?.Steps}",
-                measured?.Steps is { } steps ? $"{(long)steps * options.Batch:N0}" : "",
+                measured is { Steps: { } steps, TrainSeconds: not null } ? $"{(long)steps * options.Batch:N0}" : "",
                 measured?.GenerateSeconds is { } generated ? Text.Time(generated) : "",
                 Number(metrics.FrechetDistance), Kernel(metrics), Number(metrics.Precision), Number(metrics.Recall),
                 against is { } distance ? Text.Ratio(metrics.FrechetDistance / distance) : "");
@@ -70,7 +74,7 @@ internal static class QualityComparison
 
     private static string[] Arguments(QualityOptions options, string path) =>
     [
-        "train", "--minutes", options.Minutes.ToString(CultureInfo.InvariantCulture), "--batch", $"{options.Batch}", "--images", $"{options.Images}",
+        "--minutes", options.Minutes.ToString(CultureInfo.InvariantCulture), "--batch", $"{options.Batch}", "--images", $"{options.Images}",
         "--sampler", "ddim", "--sampler-steps", $"{options.SamplerSteps}", "--device", options.Device, "--output", path,
         .. options.Threads > 0 ? new[] { "--threads", $"{options.Threads}" } : [],
     ];
@@ -88,5 +92,5 @@ internal static class QualityComparison
     private static string Number(double value) => Text.Figures(value);
 
     private static string Kernel(FidelityMetrics metrics) =>
-        string.Create(CultureInfo.InvariantCulture, $"{metrics.KernelDistance:G3} ± {metrics.KernelDistanceStandardError:G2}");
+        $"{Text.Figures(metrics.KernelDistance)} ± {Text.Figures(metrics.KernelDistanceStandardError)}";
 }

@@ -29,12 +29,13 @@ internal static class CurveChart
 
         chart.Text(curve.Name, atX + 12, atY + 12, Canvas.Ink, 1);
         chart.Text(FormattableString.Invariant($"exponent {curve.Exponent:F2}"), atX + 12, atY + 26, Measured, 1);
+        chart.Text("linear: 1", atX + 120, atY + 26, Linear, 1);
         chart.Line(atX + Left, Y(bottom), atX + PanelWidth - Right, Y(bottom), Canvas.Ink);
         chart.Line(atX + Left, Y(bottom), atX + Left, Y(top), Canvas.Ink);
         foreach ((double x, double seconds) in curve.Points)
         {
             chart.Line(X(x), Y(bottom), X(x), Y(bottom) + 5, Canvas.Ink);
-            string tick = Text.Figures(x).Replace(".00", "").Replace(".0", "");
+            string tick = FormattableString.Invariant($"{x:0}");
             chart.Text(tick, (int)X(x) - tick.Length * 3, (int)Y(bottom) + 10, Canvas.Ink);
             string time = Text.Time(seconds);
             chart.Line(atX + Left, Y(seconds), atX + PanelWidth - Right, Y(seconds), Canvas.Faint);

@@ -39,7 +39,9 @@ internal static class BenchmarkSuite
             report.Append(training is { } taken ? $", {Text.Ratio(loader / taken)} of what training takes (goal: 10x).\n" : ".\n");
         }
 
-        ReportFile.Write(Path.Combine(options.Output, "bench.md"), $"# Benchmarks\n\n{report}");
+        // A part alone never overwrites the report of the whole.
+        string name = options.Parts.Count == 3 ? "bench.md" : $"bench-{string.Join('-', options.Parts.Order())}.md";
+        ReportFile.Write(Path.Combine(options.Output, name), $"# Benchmarks\n\n{report}");
         if (options.Publish is { } document)
             ReportFile.WriteBetweenMarkers(document, "bench", report.ToString().Replace("![Cost curves](curves.png)\n\n", ""));
         Console.WriteLine();

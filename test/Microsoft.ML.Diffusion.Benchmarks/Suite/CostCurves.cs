@@ -41,7 +41,7 @@ internal static class CostCurves
             {
                 Measurement run = ChildProcess.Ours([.. arguments(value), .. options.Common])!;
                 points.Add((x(value), run.MedianSeconds));
-                Console.WriteLine($"{name}, {Text.Figures(x(value))} {axis}: {Text.Time(run.MedianSeconds)}");
+                Console.WriteLine($"{name}, {x(value):0} {axis}: {Text.Time(run.MedianSeconds)}");
             }
             return new CostCurve(name, axis, points);
         }

@@ -76,7 +76,8 @@ internal static class PairedComparison
         string model = options.ModelFile(32);
         // Images drawn together: as many as are wanted, or what the small machine's memory takes.
         string together = options.Device == "cuda" ? "64" : "16";
-        string[] draw = ["sample", "--images", options.Quick ? "2" : "64", "--batch", together, "--sampler-steps", options.Quick ? "2" : "20"];
+        (string images, string drawn) = options.Quick ? ("2", "2") : ("64", "20");
+        string[] draw = ["sample", "--images", images, "--batch", together, "--sampler-steps", drawn];
         string[] few = ["--measure", options.Quick ? "1" : "10"];
         return
         [
@@ -84,9 +85,9 @@ internal static class PairedComparison
                 [Peer("float32", ["step", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["step", .. steps, "--bfloat16", .. tf32])]),
             new($"denoising step, batch {options.Batch}", 7, Ours("denoise", [.. steps, "--model", model]),
                 [Peer("float32", ["denoise", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["denoise", .. steps, "--bfloat16", .. tf32])]),
-            new("64 images: ours DPM-Solver++ 20, theirs 1,000 ancestral steps", 0, Ours("sample", [.. draw[1..], "--sampler", "dpm", "--iterations", "1", "--model", model]),
+            new($"{images} images: ours DPM-Solver++ {drawn}, theirs 1,000 ancestral steps", 0, Ours("sample", [.. draw[1..], "--sampler", "dpm", "--iterations", "1", "--model", model]),
                 [Peer("float32", [.. draw, "--sampler", "ddpm", .. few, .. tf32])]),
-            new("64 images: DDIM 20 on both sides", 0, Ours("sample", [.. draw[1..], "--sampler", "ddim", "--iterations", "1", "--model", model]),
+            new($"{images} images: DDIM {drawn} on both sides", 0, Ours("sample", [.. draw[1..], "--sampler", "ddim", "--iterations", "1", "--model", model]),
                 [Peer("float32", [.. draw, "--sampler", "ddim", .. tf32]), Peer("bfloat16, channels-last", [.. draw, "--sampler", "ddim", "--bfloat16", .. tf32])]),
         ];
 

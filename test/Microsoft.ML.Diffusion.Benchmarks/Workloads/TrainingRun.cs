@@ -6,8 +6,6 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <summary>Trains on Fashion-MNIST for some minutes, then writes generated images as raw bytes, class after class in turn: what peer.py train does.</summary>
 internal static class TrainingRun
 {
-    private const int Classes = 10;
-
     /// <summary>Runs it.</summary>
     public static Measurement Run(WorkerOptions options)
     {
@@ -18,7 +16,7 @@ internal static class TrainingRun
         using DdpmTransformer model = context.Generative.Ddpm(new DdpmTrainer.Options
         {
             LabelColumnName = "Label",
-            Network = UNetOptions.Compact with { BaseChannels = options.Base },
+            Network = Worker.Network(options),
             MaximumSteps = options.Steps,
             MaximumDuration = TimeSpan.FromMinutes(options.Minutes),
             BatchSize = options.Batch,
@@ -26,26 +24,47 @@ internal static class TrainingRun
         }).Fit(images);
         double trained = Stopwatch.GetElapsedTime(start).TotalSeconds;
 
-        start = Stopwatch.GetTimestamp();
-        using DdpmTransformer drawing = model.WithSampler(Worker.Sampler(options)).WithBatchSize(options.GenerateBatch);
+        return Write(context, model, options) with
+        {
+            Images = options.Batch,
+            Seconds = clock.Intervals(0),
+            MedianSeconds = clock.Intervals(0).Median(),
+            ImagesPerSecond = options.Batch / clock.Intervals(0).Median(),
+            Steps = model.TrainedSteps,
+            TrainSeconds = trained,
+            Loss = clock.Loss,
+        };
+    }
+
+    /// <summary>Only generates, with a model that was trained elsewhere.</summary>
+    public static Measurement Generate(WorkerOptions options)
+    {
+        MLContext context = Worker.Context(options);
+        using DdpmTransformer model = Worker.Load(context, options);
+        return Write(context, model, options) with { Steps = model.TrainedSteps };
+    }
+
+    private static Measurement Write(MLContext context, DdpmTransformer model, WorkerOptions options)
+    {
+        long start = Stopwatch.GetTimestamp();
+        using DdpmTransformer unguided = model.Shape.Classes > 0 ? model.WithGuidance(1) : model.WithBatchSize(1);
+        using DdpmTransformer drawing = unguided.WithSampler(Worker.Sampler(options)).WithBatchSize(options.GenerateBatch);
         Garments.WholeFile.Write(options.Output ?? throw new ArgumentException("--output is missing."), path =>
         {
             using FileStream file = File.Create(path);
-            foreach (byte[] image in drawing.Transform(Requests(context, options.Images)).GetColumn<byte[]>("Image"))
+            foreach (byte[] image in drawing.Transform(Requests(context, options.Images, model.Shape.Classes)).GetColumn<byte[]>(model.OutputColumnName))
                 file.Write(image);
         });
-        return Measurement.Of("train", options.Batch, clock.Intervals(0), model.Network.CountParameters(model.Shape), options.Device) with
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return Measurement.Of(options.Mode, options.Images, [seconds], model.Network.CountParameters(model.Shape), options.Device) with
         {
-            Steps = model.TrainedSteps,
-            TrainSeconds = trained,
-            GenerateSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
-            Loss = clock.Loss,
+            GenerateSeconds = seconds,
             SamplerSteps = options.SamplerSteps,
         };
     }
 
     /// <summary>Requests for images of each class in turn, with seeds.</summary>
-    public static IDataView Requests(MLContext context, int count, int classes = Classes)
+    public static IDataView Requests(MLContext context, int count, int classes)
     {
         var definition = SchemaDefinition.Create(typeof(Request));
         definition["Label"].ColumnType = new KeyDataViewType(typeof(uint), Math.Max(classes, 1));

@@ -18,6 +18,7 @@ internal static class Worker
             "denoise" => Denoise(options),
             "sample" => Sample(options),
             "train" => TrainingRun.Run(options),
+            "generate" => TrainingRun.Generate(options),
             _ => throw new ArgumentException($"There is no workload '{options.Mode}'."),
         };
         if (measurement is not null)
@@ -35,6 +36,14 @@ internal static class Worker
         "ddim" => DiffusionSampler.Ddim(options.SamplerSteps),
         "dpm" => DiffusionSampler.DpmSolverPlusPlus(options.SamplerSteps),
         _ => throw new ArgumentException($"There is no sampler '{options.Sampler}'."),
+    };
+
+    /// <summary>The network of a name, which brings its recipe with it.</summary>
+    public static UNetOptions Network(WorkerOptions options) => options.Network switch
+    {
+        "compact" => UNetOptions.Compact with { BaseChannels = options.Base },
+        "mini" => UNetOptions.Mini,
+        _ => throw new ArgumentException($"There is no network '{options.Network}' here; there are compact and mini."),
     };
 
     /// <summary>Saves a model that has hardly learned: it takes the same time as one that has.</summary>
@@ -90,7 +99,7 @@ internal static class Worker
     private static DdpmTransformer Train(WorkerOptions options, MLContext context, IDataView images, int steps, int batch, StepClock? progress) =>
         context.Generative.Ddpm(new DdpmTrainer.Options
         {
-            Network = UNetOptions.Compact with { BaseChannels = options.Base },
+            Network = Network(options),
             PixelMinimum = -1,
             PixelMaximum = 1,
             MaximumSteps = steps,
@@ -98,7 +107,8 @@ internal static class Worker
             Progress = progress,
         }).Fit(images);
 
-    private static DdpmTransformer Load(MLContext context, WorkerOptions options) =>
+    /// <summary>The model of --model.</summary>
+    public static DdpmTransformer Load(MLContext context, WorkerOptions options) =>
         (DdpmTransformer)context.Model.Load(options.Model ?? throw new ArgumentException("--model is missing."), out _);
 
     private static void Generate(MLContext context, DdpmTransformer model, int images)
