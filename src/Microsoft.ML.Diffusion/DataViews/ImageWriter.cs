@@ -11,12 +11,8 @@ internal static class ImageWriter
     /// <returns>A <see cref="ValueGetter{TValue}"/> of <see cref="MLImage"/> or of a vector.</returns>
     public static Delegate CreateGetter(ImageFormat format, Func<ReadOnlyMemory<float>> current) => format.Item switch
     {
-        ImageItem.Image => (ValueGetter<MLImage>)((ref MLImage value) =>
-        {
-            var picture = ToImage(format, current().Span);
-            value?.Dispose();
-            value = picture;
-        }),
+        // The image that value holds already is not disposed: CreateEnumerable and prediction engines have handed it to the user.
+        ImageItem.Image => (ValueGetter<MLImage>)((ref MLImage value) => value = ToImage(format, current().Span)),
         ImageItem.Single => (ValueGetter<VBuffer<float>>)((ref VBuffer<float> value) => Fill(format, current().Span, ref value, v => (float)v)),
         ImageItem.Double => (ValueGetter<VBuffer<double>>)((ref VBuffer<double> value) => Fill(format, current().Span, ref value, v => v)),
         _ => (ValueGetter<VBuffer<byte>>)((ref VBuffer<byte> value) => Fill(format, current().Span, ref value, v => (byte)Math.Round(v))),
