@@ -30,15 +30,22 @@ internal sealed class GeneratedRowMapper(
         if (input.Schema != inputSchema)
             throw new ArgumentException("The row's schema is not the one that this mapper was made for.", nameof(input));
         bool generate = activeColumns.Any(c => c.Index == inputSchema.Count);
-        return new GeneratedRow(input, outputSchema, column, generate ? generators() : null);
+        return new GeneratedRow(input, outputSchema, column, generate ? generators : null);
     }
 }
 
-/// <summary>A row with one generated column added; generates each time that the column is asked for. Ends its input with itself.</summary>
-internal sealed class GeneratedRow(DataViewRow input, DataViewSchema schema, GeneratedColumn column, IImageGenerator? generator) : DataViewRow
+/// <summary>
+/// A row with one generated column added; generates each time that the column is asked for. Ends its input with itself.
+/// It leases the generator for each image anew, because a prediction engine never disposes the rows that it maps: a row must not keep the weights alive.
+/// </summary>
+/// <param name="input">The request.</param>
+/// <param name="schema">The input's schema with the column added.</param>
+/// <param name="column">The generated column.</param>
+/// <param name="generators">Leases the generator; null where the generated column is not wanted.</param>
+internal sealed class GeneratedRow(DataViewRow input, DataViewSchema schema, GeneratedColumn column, Func<IImageGenerator>? generators) : DataViewRow
 {
-    private readonly Func<(long Label, long Seed, DataViewRowId Id)>? _request = generator is null ? null : column.RequestReader(input);
-    private readonly float[] _image = generator is null ? [] : new float[column.Format.Size];
+    private readonly Func<(long Label, long Seed, DataViewRowId Id)>? _request = generators is null ? null : column.RequestReader(input);
+    private readonly float[] _image = generators is null ? [] : new float[column.Format.Size];
 
     /// <inheritdoc/>
     public override DataViewSchema Schema => schema;
@@ -54,14 +61,14 @@ internal sealed class GeneratedRow(DataViewRow input, DataViewSchema schema, Gen
 
     /// <inheritdoc/>
     public override bool IsColumnActive(DataViewSchema.Column column) =>
-        column.Index == input.Schema.Count ? generator is not null : input.IsColumnActive(input.Schema[column.Index]);
+        column.Index == input.Schema.Count ? generators is not null : input.IsColumnActive(input.Schema[column.Index]);
 
     /// <inheritdoc/>
     public override ValueGetter<TValue> GetGetter<TValue>(DataViewSchema.Column requested)
     {
         if (requested.Index != input.Schema.Count)
             return input.GetGetter<TValue>(input.Schema[requested.Index]);
-        if (generator is null)
+        if (generators is null)
             throw new ArgumentOutOfRangeException(nameof(requested), $"Column '{requested.Name}' is not active in this row; name it when asking for the row.");
         return Cast<TValue>(ImageWriter.CreateGetter(column.Format, Generate), requested);
     }
@@ -76,17 +83,15 @@ internal sealed class GeneratedRow(DataViewRow input, DataViewSchema schema, Gen
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-        {
-            generator?.Dispose();
             input.Dispose();
-        }
         base.Dispose(disposing);
     }
 
     private ReadOnlyMemory<float> Generate()
     {
         (long label, long seed, _) = _request!();
-        generator!.Generate(column.Classes > 0 ? [label] : [], [seed], _image);
+        using var generator = generators!();
+        generator.Generate(column.Classes > 0 ? [label] : [], [seed], _image);
         return _image;
     }
 }

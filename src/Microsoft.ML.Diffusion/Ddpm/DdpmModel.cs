@@ -34,6 +34,16 @@ internal sealed class DdpmModel
     /// <summary>The schedule that the network was trained on.</summary>
     public NoiseSchedule Schedule { get; }
 
+    /// <summary>Leases that have not ended.</summary>
+    internal int Leases
+    {
+        get
+        {
+            lock (_lock)
+                return _leases;
+        }
+    }
+
     /// <summary>Keeps the weights until the lease is disposed.</summary>
     /// <exception cref="ObjectDisposedException">They are freed already.</exception>
     public Lease Acquire()
