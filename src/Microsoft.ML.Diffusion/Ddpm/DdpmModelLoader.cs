@@ -30,8 +30,7 @@ internal static class DdpmModelLoader
             DdpmModelFile.Load(readEntry, json =>
             {
                 info = DdpmModelInfo.FromJson(json);
-                using var generator = new Generator(0, CPU);
-                network = info.Network.Build(info.Shape, generator);
+                network = info.Network.BuildUninitialized(info.Shape);
                 return network.state_dict().Select(entry => (entry.Key, entry.Value));
             });
             return new DdpmTransformer(new DdpmModel(info!, network!, CPU), info!.Generation);

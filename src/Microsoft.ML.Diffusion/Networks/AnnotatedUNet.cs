@@ -26,10 +26,10 @@ internal sealed class AnnotatedUNet : DenoisingNetwork
     [ComponentName(Name = "out")] private readonly ModuleGroup _outGroup = new();
 
     /// <summary>Builds one from validated options.</summary>
-    public AnnotatedUNet(UNetOptions options, UNetShape shape, Generator generator)
+    public AnnotatedUNet(UNetOptions options, UNetShape shape, Generator generator, bool initialize = true)
         : base(nameof(AnnotatedUNet), options, shape)
     {
-        var init = new WeightInitializer(options.Initialization, generator);
+        var init = new WeightInitializer(options.Initialization, initialize ? generator : null);
         var layout = new AnnotatedLayout(options);
         var style = new AnnotatedBlockStyle(Conditioning: options.Conditioning, Groups: options.NormGroups, Epsilon: options.NormEpsilon);
         DropoutGenerator = NewDropoutGenerator(generator);

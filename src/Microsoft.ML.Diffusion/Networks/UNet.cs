@@ -26,10 +26,10 @@ internal sealed class UNet : DenoisingNetwork
     private readonly (GroupNormLayer Norm, Conv2dLayer Convolution) _output;
 
     /// <summary>Builds one from validated options.</summary>
-    public UNet(UNetOptions options, UNetShape shape, Generator generator)
+    public UNet(UNetOptions options, UNetShape shape, Generator generator, bool initialize = true)
         : base(nameof(UNet), options, shape)
     {
-        var init = new WeightInitializer(options.Initialization, generator);
+        var init = new WeightInitializer(options.Initialization, initialize ? generator : null);
         var layout = new UNetLayout(options, shape);
         _dropout = new(options.Dropout, NewDropoutGenerator(generator));
         _condition = new(options, shape, init, NonLinearity.Silu, _embeddingGroup);

@@ -107,8 +107,23 @@ public sealed partial record UNetOptions
     public DenoisingNetwork Build(UNetShape shape, Generator generator)
     {
         ArgumentNullException.ThrowIfNull(generator);
+        return Build(shape, generator, initialize: true);
+    }
+
+    /// <summary>Builds a network whose weights are all going to be overwritten: drawing them would take longer than reading a file.</summary>
+    /// <param name="shape">The images and classes.</param>
+    /// <returns>The network on the CPU, in training mode, with weights of any value; the caller disposes it.</returns>
+    /// <exception cref="ArgumentException">The options contradict themselves or do not fit the shape.</exception>
+    internal DenoisingNetwork BuildUninitialized(UNetShape shape)
+    {
+        using var generator = new Generator(0, CPU);
+        return Build(shape, generator, initialize: false);
+    }
+
+    private DenoisingNetwork Build(UNetShape shape, Generator generator, bool initialize)
+    {
         Validate(shape);
-        return Architecture == UNetArchitecture.Annotated ? new AnnotatedUNet(this, shape, generator) : new UNet(this, shape, generator);
+        return Architecture == UNetArchitecture.Annotated ? new AnnotatedUNet(this, shape, generator, initialize) : new UNet(this, shape, generator, initialize);
     }
 
     /// <summary>The number of weights and biases that a network of this structure has; nothing is built.</summary>

@@ -6,7 +6,9 @@ namespace Microsoft.ML.Diffusion;
 /// Makes the parameters of a network in the order in which its modules ask, from one generator. They live outside any dispose scope:
 /// a network that is built inside one must survive it.
 /// </summary>
-internal sealed class WeightInitializer(WeightInitialization kind, Generator generator)
+/// <param name="kind">How they are drawn.</param>
+/// <param name="generator">Draws them; null leaves what would be drawn as it comes, for weights that are read from a file.</param>
+internal sealed class WeightInitializer(WeightInitialization kind, Generator? generator)
 {
     /// <summary>A weight of a linear layer or a convolution.</summary>
     /// <param name="shape">[out, in, …].</param>
@@ -31,7 +33,7 @@ internal sealed class WeightInitializer(WeightInitialization kind, Generator gen
         zero || kind == WeightInitialization.VarianceScaling ? Zeros([size]) : Uniform([size], 1 / Math.Sqrt(fanIn));
 
     /// <summary>A table of standard normal rows, as PyTorch starts an embedding; also the memory tokens of an attention.</summary>
-    public Parameter Normal(long[] shape) => Detached(randn(shape, float32, generator: generator));
+    public Parameter Normal(long[] shape) => Detached(generator is null ? empty(shape, float32) : randn(shape, float32, generator: generator));
 
     /// <summary>The scale of a norm. TorchSharp's own norms leave theirs uninitialised.</summary>
     public Parameter Ones(params long[] shape) => Detached(ones(shape, float32));
@@ -41,6 +43,8 @@ internal sealed class WeightInitializer(WeightInitialization kind, Generator gen
 
     private Parameter Uniform(long[] shape, double bound)
     {
+        if (generator is null)
+            return Detached(empty(shape, float32));
         Tensor values = rand(shape, float32, generator: generator).mul_(2 * bound).sub_(bound);
         return Detached(values);
     }
