@@ -9,8 +9,8 @@ var steps = new Option<int?>("--steps") { Description = "Steps to train at the m
 var size = new Option<int>("--size") { Description = "Height and width of the images in pixels.", DefaultValueFactory = _ => 32 };
 var batchSize = new Option<int?>("--batch-size") { Description = "Images in each training step." };
 var baseChannels = new Option<int>("--base-channels") { Description = "Width of the network at full resolution; 64 learns more and takes four times as long.", DefaultValueFactory = _ => 32 };
-var learningRate = new Option<double>("--learning-rate") { Description = "How far each step goes at first; it falls to nothing towards the end.", DefaultValueFactory = _ => 1e-3 };
-var samplerSteps = new Option<int>("--sampler-steps") { Description = "Steps from noise to picture.", DefaultValueFactory = _ => 50 };
+var gpu = new Option<int?>("--gpu") { Description = "Train on this CUDA device, counted from 0; needs -p:TorchBackend=cuda-linux. Default: the processor." };
+var samplerSteps = new Option<int>("--sampler-steps") { Description = "Steps from noise to picture.", DefaultValueFactory = _ => 20 };
 var guidance = new Option<double>("--guidance") { Description = "How strongly a picture follows its class; 1: as learned.", DefaultValueFactory = _ => 2 };
 var output = new Option<DirectoryInfo>("--output") { Description = "The folder for pictures and model.", DefaultValueFactory = _ => new DirectoryInfo("artifacts/sample") };
 var once = new Option<bool>("--once") { Description = "Do not generate the pictures a second time in a new process." };
@@ -25,7 +25,7 @@ var columns = new Option<int>("--columns") { Description = "Pictures of each cla
 var train = new Command("train", "Trains a model and shows what it has learned (the default).");
 var generate = new Command("generate", "Loads a trained model and generates the same grid of pictures.") { model, picture, compare, seed, columns };
 var root = new RootCommand("Trains a class-conditional DDPM on pictures of garments, in ML.NET.") { train, generate };
-foreach (Option option in new Option[] { images, minutes, steps, size, batchSize, baseChannels, learningRate, samplerSteps, guidance, output, once, seed, columns })
+foreach (Option option in new Option[] { images, minutes, steps, size, batchSize, baseChannels, gpu, samplerSteps, guidance, output, once, seed, columns })
 {
     train.Options.Add(option);
     root.Options.Add(option);
@@ -55,7 +55,7 @@ Task<int> Train(ParseResult arguments, CancellationToken cancellation) => Run(()
     arguments.GetValue(size),
     arguments.GetValue(batchSize),
     arguments.GetValue(baseChannels),
-    arguments.GetValue(learningRate),
+    arguments.GetValue(gpu),
     arguments.GetValue(samplerSteps),
     arguments.GetValue(guidance),
     arguments.GetValue(output)!.FullName,

@@ -5,14 +5,14 @@ using Microsoft.ML.Diffusion;
 namespace Garments;
 
 internal sealed record TrainingOptions(
-    string? Images, double? Minutes, int? Steps, int Size, int? BatchSize, int BaseChannels, double LearningRate, int SamplerSteps, double Guidance, string Output, int Seed, int Columns, bool Again);
+    string? Images, double? Minutes, int? Steps, int Size, int? BatchSize, int BaseChannels, int? Gpu, int SamplerSteps, double Guidance, string Output, int Seed, int Columns, bool Again);
 
 /// <summary>Trains a model, saves it, and shows what it has learned.</summary>
 internal static class Training
 {
     public static int Run(TrainingOptions options, CancellationToken cancellation)
     {
-        var mlContext = new MLContext(options.Seed);
+        var mlContext = new MLContext(options.Seed) { GpuDeviceId = options.Gpu };
         GarmentData data = GarmentData.Load(mlContext, options.Images, options.Size);
         Console.WriteLine($"Data: {data.Description}.");
 
@@ -21,13 +21,12 @@ internal static class Training
         {
             ImageColumnName = "Image",
             LabelColumnName = data.HasClasses ? "Label" : null,
-            Network = UNetOptions.Compact with { BaseChannels = options.BaseChannels },
+            Network = UNetOptions.Mini with { BaseChannels = options.BaseChannels },
             MaximumSteps = options.Steps ?? int.MaxValue,
             MaximumDuration = options.Minutes is { } minutes ? TimeSpan.FromMinutes(minutes) : null,
             BatchSize = options.BatchSize,
-            LearningRate = options.LearningRate,
             LearningRateDecay = LearningRateDecay.Cosine,
-            Sampler = DiffusionSampler.Ddim(options.SamplerSteps),
+            Sampler = DiffusionSampler.DpmSolverPlusPlus(options.SamplerSteps),
             GuidanceScale = data.HasClasses ? options.Guidance : 1,
             Progress = progress,
             CancellationToken = cancellation,

@@ -5,38 +5,51 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// Group norm, FiLM and SiLU of one image whose channels are last in memory, in two passes over it: one for the statistics, one that writes the result.
-/// Plain operators take nine. Float32, on the CPU.
+/// Plain operators take nine. The way back takes two as well. Float32, on the CPU.
 /// </summary>
-internal static class NormActivationKernel
+internal static partial class NormActivationKernel
 {
     private static readonly int Lanes = Vector<float>.Count;
 
     /// <summary>Whether the kernel takes images of so many channels: whole vectors only.</summary>
     public static bool Takes(long channels) => channels % Lanes == 0;
 
-    /// <summary>Computes the factors of y = act(x·factor + offset), one pair a channel.</summary>
+    /// <summary>Measures each group: its mean and 1/√(variance + ε).</summary>
     /// <param name="x">[pixels, channels].</param>
-    /// <param name="norm">The norm's settings.</param>
+    /// <param name="channels">Their number.</param>
+    /// <param name="epsilon">Added to the variance.</param>
+    /// <param name="means">Filled: [groups].</param>
+    /// <param name="inverses">Filled: [groups].</param>
+    public static void Measure(ReadOnlySpan<float> x, int channels, double epsilon, Span<float> means, Span<float> inverses)
+    {
+        int pixels = x.Length / channels, width = channels / means.Length;
+        Span<float> both = stackalloc float[2 * channels];
+        Span<float> sums = both[..channels], squares = both[channels..];
+        Sums(x, channels, sums, squares);
+        for (int group = 0; group < means.Length; group++)
+            (means[group], inverses[group]) = Statistics(x, sums, squares, group * width, width, pixels, epsilon);
+    }
+
+    /// <summary>Computes the factors of y = act(x·factor + offset), one pair a channel.</summary>
+    /// <param name="means">[groups], from <see cref="Measure"/>.</param>
+    /// <param name="inverses">[groups], from <see cref="Measure"/>.</param>
+    /// <param name="weight">[channels].</param>
+    /// <param name="bias">[channels].</param>
     /// <param name="scale">[channels], FiLM's scales; empty for none.</param>
     /// <param name="shift">[channels], FiLM's shifts; empty for none.</param>
     /// <param name="factor">Filled: [channels].</param>
     /// <param name="offset">Filled: [channels].</param>
     public static void Factors(
-        ReadOnlySpan<float> x, in GroupNormSettings norm, ReadOnlySpan<float> scale, ReadOnlySpan<float> shift, Span<float> factor, Span<float> offset)
+        ReadOnlySpan<float> means, ReadOnlySpan<float> inverses, ReadOnlySpan<float> weight, ReadOnlySpan<float> bias,
+        ReadOnlySpan<float> scale, ReadOnlySpan<float> shift, Span<float> factor, Span<float> offset)
     {
-        int channels = norm.Weight.Length, pixels = x.Length / channels, width = channels / norm.Groups;
-        Span<float> sums = factor, squares = offset;
-        Sums(x, channels, sums, squares);
-        for (int group = 0; group < norm.Groups; group++)
+        int width = weight.Length / means.Length;
+        for (int c = 0; c < weight.Length; c++)
         {
-            var (mean, inverse) = Statistics(x, sums, squares, group * width, width, pixels, norm.Epsilon);
-            for (int c = group * width; c < (group + 1) * width; c++)
-            {
-                double a = inverse * norm.Weight[c], b = norm.Bias[c] - mean * a;
-                double film = scale.IsEmpty ? 1 : 1.0 + scale[c];
-                factor[c] = (float)(a * film);
-                offset[c] = (float)(b * film + (shift.IsEmpty ? 0 : shift[c]));
-            }
+            double a = (double)inverses[c / width] * weight[c], b = bias[c] - means[c / width] * a;
+            double film = scale.IsEmpty ? 1 : 1.0 + scale[c];
+            factor[c] = (float)(a * film);
+            offset[c] = (float)(b * film + (shift.IsEmpty ? 0 : shift[c]));
         }
     }
 
@@ -100,7 +113,7 @@ internal static class NormActivationKernel
     }
 
     /// <summary>Mean and 1/√(variance + ε) of a group from its channels' sums (Chan et al. 1979).</summary>
-    private static (double Mean, double Inverse) Statistics(
+    private static (float Mean, float Inverse) Statistics(
         ReadOnlySpan<float> x, ReadOnlySpan<float> sums, ReadOnlySpan<float> squares, int first, int width, int pixels, double epsilon)
     {
         double mean = 0;
@@ -113,26 +126,6 @@ internal static class NormActivationKernel
             double within = (double)sums[c] / pixels, distance = x[c] + within - mean;
             scatter += squares[c] - within * sums[c] + distance * distance * pixels;
         }
-        return (mean, 1 / Math.Sqrt(Math.Max(scatter, 0) / ((double)width * pixels) + epsilon));
+        return ((float)mean, (float)(1 / Math.Sqrt(Math.Max(scatter, 0) / ((double)width * pixels) + epsilon)));
     }
-}
-
-/// <summary>A group norm.</summary>
-/// <param name="groups">Groups of neighbouring channels; divides their number.</param>
-/// <param name="epsilon">Added to the variance.</param>
-/// <param name="weight">[channels].</param>
-/// <param name="bias">[channels].</param>
-internal readonly ref struct GroupNormSettings(int groups, double epsilon, ReadOnlySpan<float> weight, ReadOnlySpan<float> bias)
-{
-    /// <summary>Groups of neighbouring channels.</summary>
-    public int Groups { get; } = groups;
-
-    /// <summary>Added to the variance.</summary>
-    public double Epsilon { get; } = epsilon;
-
-    /// <summary>[channels].</summary>
-    public ReadOnlySpan<float> Weight { get; } = weight;
-
-    /// <summary>[channels].</summary>
-    public ReadOnlySpan<float> Bias { get; } = bias;
 }
