@@ -2,6 +2,9 @@ using System.CommandLine;
 
 namespace Microsoft.ML.Diffusion.Benchmarks;
 
+// ML.NET has a namespace of this name.
+using Command = System.CommandLine.Command;
+
 /// <summary>What our worker process is asked to do; named as in reference/peer.py, which gets the same arguments.</summary>
 internal sealed record WorkerOptions(
     string Mode, int Batch, int Size, int Base, int Threads, string Device, int Discard, int Iterations, string Sampler, int SamplerSteps,
