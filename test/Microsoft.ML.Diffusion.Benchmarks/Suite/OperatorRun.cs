@@ -14,8 +14,7 @@ internal static class OperatorRun
     public static IReadOnlyList<Summary> Run(SuiteOptions options)
     {
         DeviceSelection.UseAllCores();
-        if (options.Threads > 0)
-            set_num_threads(options.Threads);
+        Worker.LimitThreads(options.Threads);
         // In this process, because the toolchain that builds a project a benchmark knows no package source but its own;
         // steps take tenths of seconds, so a few runs say enough.
         Job job = Job.Default

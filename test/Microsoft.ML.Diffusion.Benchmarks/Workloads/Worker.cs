@@ -9,8 +9,7 @@ internal static class Worker
     /// <summary>Runs a workload and prints the measurement.</summary>
     public static int Run(WorkerOptions options)
     {
-        if (options.Threads > 0)
-            set_num_threads(options.Threads);
+        LimitThreads(options.Threads);
         Measurement? measurement = options.Mode switch
         {
             "prepare" => Prepare(options),
@@ -24,6 +23,15 @@ internal static class Worker
         if (measurement is not null)
             Console.WriteLine(measurement.ToLine());
         return 0;
+    }
+
+    /// <summary>Holds libtorch to a number of threads; 0 leaves it to the library, which takes every core unless OMP_NUM_THREADS says otherwise.</summary>
+    public static void LimitThreads(int threads)
+    {
+        if (threads == 0)
+            return;
+        Environment.SetEnvironmentVariable("OMP_NUM_THREADS", $"{threads}");
+        set_num_threads(threads);
     }
 
     /// <summary>A context on the asked device.</summary>
