@@ -23,11 +23,23 @@ public sealed class GenerativeCatalog
     internal GenerativeCatalog(MLContext context) => _context = context;
 
     /// <summary>Creates a <see cref="DdpmTrainer"/>, which learns to generate images like those of a column.</summary>
+    /// <remarks>
+    /// <list type="table">
+    /// <listheader><term>Column</term><description>Type</description></listheader>
+    /// <item><term>Image, in</term><description>MLImage of one size, or a vector of Single, Double or Byte with dimensions (channels, height, width),
+    /// (height, width, channels) or (height, width); 1, 3 or 4 channels.</description></item>
+    /// <item><term>Label, in, optional</term><description>Key, as <c>MapValueToKey</c> gives; missing: no particular class.</description></item>
+    /// <item><term>Seed, in when generating, optional</term><description>A scalar whole number; without it a row's id decides.</description></item>
+    /// <item><term>Image, out</term><description>The type of the column that was trained on. Key names and every other column pass through.</description></item>
+    /// </list>
+    /// <para>Vectors hold values from 0 (black) to 255 (white), pictures are taken in colour; the overload with options changes that.</para>
+    /// </remarks>
     /// <param name="imageColumnName">The images to learn from; see <see cref="DdpmTrainer"/> for the types.</param>
     /// <param name="labelColumnName">A key column with each image's class; null for an unconditional model.</param>
     /// <param name="network">The network; null for <see cref="UNetOptions.Compact"/>.</param>
     /// <param name="maximumSteps">Optimizer steps.</param>
     /// <exception cref="ArgumentException">A parameter is nonsensical; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">The application brings no libtorch, or another version; the message names the package to add.</exception>
     public DdpmTrainer Ddpm(
         string imageColumnName = DdpmTrainer.DefaultImageColumnName, string? labelColumnName = null, UNetOptions? network = null, int maximumSteps = 5_000) =>
         Ddpm(new DdpmTrainer.Options
@@ -39,9 +51,21 @@ public sealed class GenerativeCatalog
         });
 
     /// <summary>Creates a <see cref="DdpmTrainer"/>, which learns to generate images like those of a column.</summary>
+    /// <remarks>
+    /// <list type="table">
+    /// <listheader><term>Column</term><description>Type</description></listheader>
+    /// <item><term>Image, in</term><description>MLImage of one size, or a vector of Single, Double or Byte with dimensions (channels, height, width),
+    /// (height, width, channels) or (height, width); 1, 3 or 4 channels.</description></item>
+    /// <item><term>Label, in, optional</term><description>Key, as <c>MapValueToKey</c> gives; missing: no particular class.</description></item>
+    /// <item><term>Seed, in when generating, optional</term><description>A scalar whole number; without it a row's id decides.</description></item>
+    /// <item><term>Image, out</term><description>The type of the column that was trained on. Key names and every other column pass through.</description></item>
+    /// </list>
+    /// <para>What an option leaves null follows the recipe of its network, the hyper-parameters of the cited paper.</para>
+    /// </remarks>
     /// <param name="options">The trainer's options; copied.</param>
     /// <exception cref="ArgumentNullException"><paramref name="options"/> is null.</exception>
     /// <exception cref="ArgumentException">An option is nonsensical; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">The application brings no libtorch, or another version; the message names the package to add.</exception>
     public DdpmTrainer Ddpm(DdpmTrainer.Options options)
     {
         var trainer = new DdpmTrainer(_context, options);

@@ -17,6 +17,8 @@ public partial class DocumentationTests
         [
             .. typeof(DdpmTrainer.Options).GetFields(BindingFlags.Public | BindingFlags.Instance).Select(f => f.Name),
             .. typeof(IdxOptions).GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(p => p.Name),
+            .. typeof(FidelityOptions).GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(p => p.Name),
+            .. typeof(LikelihoodOptions).GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(p => p.Name),
             .. typeof(DdpmTransformer).GetMethods().Select(m => m.Name).Where(name => name.StartsWith("With", StringComparison.Ordinal)),
         ];
         Assert.AreEqual("", string.Join(", ", options.Distinct().Where(name => !Regex.IsMatch(page, $"`{name}\\b"))));

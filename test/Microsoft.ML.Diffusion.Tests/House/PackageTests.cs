@@ -59,6 +59,7 @@ public sealed class PackageTests
     public void AProgramOutsideTheRepositoryInstallsTrainsSavesLoadsAndGenerates()
     {
         string project = MakeProject();
+        File.WriteAllText(Path.Combine(project, "Documentation.cs"), DocumentedCode.AsOneFile());
         Dotnet(0, "add", "package", "Microsoft.ML.Diffusion", "--version", Version);
         Dotnet(0, "add", "package", $"TorchSharp-{Backend}", "--version", LibTorch.Version);
         Dotnet(0, "build", "-nologo", "-v", "quiet", "-o", "out");
