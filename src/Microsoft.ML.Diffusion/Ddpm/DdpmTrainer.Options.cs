@@ -94,7 +94,10 @@ public sealed partial class DdpmTrainer
         /// <summary>Steps between two checkpoints.</summary>
         public int CheckpointSteps = 500;
 
-        /// <summary>The sampler that the trained transformer starts with; <c>WithSampler</c> changes it.</summary>
+        /// <summary>
+        /// The sampler that the trained transformer starts with; <c>WithSampler</c> changes it. Null for DPM-Solver++ in 20 steps, or ancestral sampling in 100 where
+        /// the variance is learned, or DDIM where the process is short.
+        /// </summary>
         public DiffusionSampler? Sampler;
 
         /// <summary>

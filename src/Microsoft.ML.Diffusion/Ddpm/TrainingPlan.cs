@@ -45,7 +45,7 @@ internal sealed record TrainingPlan(DdpmModelInfo Info, TrainingSettings Setting
                 OutputColumnName = options.OutputColumnName ?? options.ImageColumnName,
                 SeedColumnName = options.SeedColumnName,
                 BatchSize = options.GenerationBatchSize,
-                Sampler = options.Sampler ?? DefaultSampler(schedule, variance),
+                Sampler = options.Sampler ?? DefaultSampler(schedule.Timesteps, prediction, variance),
                 GuidanceScale = options.GuidanceScale,
             },
         };
@@ -90,9 +90,13 @@ internal sealed record TrainingPlan(DdpmModelInfo Info, TrainingSettings Setting
     private static DataViewSchema.Column Column(DataViewSchema schema, string role, string name) =>
         schema.GetColumnOrNull(name) ?? throw Missing(role, name, schema.Where(c => !c.IsHidden).Select(c => c.Name));
 
-    // A learned variance is made for ancestral steps; otherwise the solver that needs the fewest.
-    private static DiffusionSampler DefaultSampler(NoiseScheduleOptions schedule, VarianceType variance) =>
-        variance is VarianceType.LearnedRange or VarianceType.Learned
-            ? DiffusionSampler.Ddpm(Math.Min(100, schedule.Timesteps))
-            : DiffusionSampler.Ddim(Math.Min(50, schedule.Timesteps));
+    // A learned variance is made for ancestral steps; otherwise the solver that needs the fewest, where it applies.
+    private static DiffusionSampler DefaultSampler(int timesteps, PredictionType prediction, VarianceType variance)
+    {
+        if (variance is VarianceType.LearnedRange or VarianceType.Learned)
+            return DiffusionSampler.Ddpm(Math.Min(100, timesteps));
+        return prediction == PredictionType.PreviousX || timesteps < 100
+            ? DiffusionSampler.Ddim(Math.Min(50, timesteps))
+            : DiffusionSampler.DpmSolverPlusPlus(steps: 20);
+    }
 }

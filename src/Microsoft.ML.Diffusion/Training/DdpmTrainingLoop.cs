@@ -72,7 +72,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         {
             cancellationToken.ThrowIfCancellationRequested();
             var batch = batches.Take(cancellationToken);
-            step++;
+            if (step++ == 0)
+                report.FirstBatch(batch.Images, rows.Format);
             double stepLoss = Backward(session, loss, batch);
             double learningRate = settings.LearningRateAt(step, clock.Fraction(step - 1));
             double norm = session.State.Optimizer.Step(learningRate);

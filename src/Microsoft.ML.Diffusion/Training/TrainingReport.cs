@@ -8,6 +8,7 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="progress">The user's callback; null for none.</param>
 internal sealed class TrainingReport(IHost host, IChannel channel, IProgress<DdpmTrainingProgress>? progress) : IDisposable
 {
+    private const double LeastShareOfRange = 0.02;
     private static readonly TimeSpan LogEvery = TimeSpan.FromSeconds(10);
 
     private readonly IProgressChannel _progressChannel = host.StartProgressChannel("Training");
@@ -43,6 +44,21 @@ internal sealed class TrainingReport(IHost host, IChannel channel, IProgress<Ddp
         _nextLog = step.Elapsed + LogEvery;
         _progressChannel.Checkpoint(step.Loss, step.GradientNorm, step.ImagesPerSecond, step.Step);
         Info($"Step {step.Step} of about {step.TotalSteps}, loss {step.Loss:F4}, {step.ImagesPerSecond:F0} images/s, {step.TimeLeft:hh\\:mm\\:ss} left.");
+    }
+
+    /// <summary>Warns where the first images use hardly any of the stated range: values in [0, 1] under a range of [0, 255] would be learned as black.</summary>
+    /// <param name="images">A batch, in [−1, 1].</param>
+    /// <param name="format">Its column's format.</param>
+    public void FirstBatch(ReadOnlySpan<float> images, ImageFormat format)
+    {
+        float least = 1, largest = -1;
+        foreach (float value in images)
+            (least, largest) = (Math.Min(least, value), Math.Max(largest, value));
+        if (largest - least > 2 * LeastShareOfRange)
+            return;
+        double Pixel(double value) => format.Minimum + (value + 1) / 2 * (format.Maximum - format.Minimum);
+        channel.Warning(MessageSensitivity.None, $"The first images have values from {Pixel(least):G4} to {Pixel(largest):G4} in a stated range of [{format.Minimum}, {format.Maximum}]: "
+            + "if black and white are other values, set Options.PixelMinimum and Options.PixelMaximum to them.");
     }
 
     /// <summary>Warns of a step whose gradient was not finite.</summary>

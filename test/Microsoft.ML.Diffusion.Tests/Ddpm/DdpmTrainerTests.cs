@@ -89,6 +89,31 @@ public sealed class DdpmTrainerTests
     }
 
     [TestMethod]
+    public void WarnsOfImagesThatUseHardlyAnyOfTheRange()
+    {
+        Assert.IsEmpty(Warnings(255));
+        var warning = Warnings(1).Single();
+        StringAssert.Contains(warning, "[0, 255]");
+        StringAssert.Contains(warning, "PixelMaximum");
+
+        static List<string> Warnings(float white)
+        {
+            var context = new MLContext(seed: 1);
+            var warnings = new List<string>();
+            context.Log += (_, e) =>
+            {
+                if (e.Kind == Microsoft.ML.Runtime.ChannelMessageKind.Warning)
+                    warnings.Add(e.Message);
+            };
+            var pictures = TinyData.Pictures();
+            foreach (var picture in pictures)
+                picture.Image = [.. picture.Image.Select(v => v / 255 * white)];
+            TinyData.Fit(context, TinyData.Options(steps: 1), pictures).Dispose();
+            return warnings;
+        }
+    }
+
+    [TestMethod]
     public void CancellingStopsWithinAStepAndLeavesNothing()
     {
         using var cancel = new CancellationTokenSource();
