@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
@@ -53,6 +55,29 @@ internal sealed class DdpmModel
             ObjectDisposedException.ThrowIf(_freed, typeof(DdpmTransformer));
             _leases++;
             return new Lease(this);
+        }
+    }
+
+    /// <summary>This model where its weights are on a device already, otherwise a copy there.</summary>
+    public DdpmModel On(Device device)
+    {
+        if (device.type == Device.type && device.index == Device.index)
+            return this;
+        var network = Info.Network.BuildUninitialized(Info.Shape);
+        try
+        {
+            network.to(device);
+            using var untracked = no_grad();
+            using var scope = NewDisposeScope();
+            var weights = Network.state_dict();
+            foreach (var (name, copy) in network.state_dict())
+                copy.copy_(weights[name]);
+            return new DdpmModel(Info, network, device);
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
         }
     }
 

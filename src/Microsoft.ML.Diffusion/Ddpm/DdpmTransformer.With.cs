@@ -1,3 +1,5 @@
+using Microsoft.ML.Runtime;
+
 namespace Microsoft.ML.Diffusion;
 
 public sealed partial class DdpmTransformer
@@ -66,6 +68,21 @@ public sealed partial class DdpmTransformer
     /// <param name="cancellationToken">Stops everything that the new transformer generates.</param>
     /// <returns>A transformer over the same weights; the caller disposes it.</returns>
     public DdpmTransformer WithCancellation(CancellationToken cancellationToken) => new(Model, _settings, _onStep, cancellationToken);
+
+    /// <summary>
+    /// The same model on the device that a context names by <see cref="MLContext.GpuDeviceId"/> and <see cref="MLContext.FallbackToCpu"/>.
+    /// A model that <c>mlContext.Model.Load</c> gives is on the CPU, because ML.NET does not tell its loaders of the device.
+    /// </summary>
+    /// <param name="mlContext">Names the device; no id means the CPU.</param>
+    /// <returns>A transformer over a copy of the weights on that device, or over the same weights where they are there already; the caller disposes it.</returns>
+    /// <exception cref="InvalidOperationException">The device is not there, and the context does not fall back to the CPU.</exception>
+    public DdpmTransformer WithDevice(MLContext mlContext)
+    {
+        ArgumentNullException.ThrowIfNull(mlContext);
+        using var channel = ((IHostEnvironment)mlContext).Register(nameof(DdpmTransformer)).Start("Device");
+        var device = DeviceSelection.Choose(mlContext.GpuDeviceId, mlContext.FallbackToCpu, message => channel.Warning(MessageSensitivity.None, message));
+        return new(Model.On(device), _settings, _onStep, _cancellationToken);
+    }
 
     private DdpmTransformer With(GenerationSettings settings) => new(Model, settings, _onStep, _cancellationToken);
 }

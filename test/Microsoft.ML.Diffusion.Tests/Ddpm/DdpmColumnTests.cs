@@ -94,6 +94,22 @@ public sealed class DdpmColumnTests
             picture.Image.Dispose();
     }
 
+    // ML.NET leaves image columns out of the schemas that it saves, and refuses one of nothing else.
+    [TestMethod]
+    public void AnUnconditionalModelOfPicturesIsSavedWithoutASchema()
+    {
+        using var model = s_context.Generative.Ddpm(Options()).Fit(Pictures());
+        using var file = new MemoryStream();
+        s_context.Model.Save(model, null, file);
+        file.Position = 0;
+        var loaded = new MLContext().Model.Load(file, out var schema);
+        using var owned = loaded as IDisposable;
+        Assert.IsNull(schema);
+        using var expected = model.Transform(Requests()).GetColumn<MLImage>("Image").First();
+        using var actual = loaded.Transform(Requests()).GetColumn<MLImage>("Image").First();
+        CollectionAssert.AreEqual(expected.Pixels.ToArray(), actual.Pixels.ToArray());
+    }
+
     [TestMethod]
     public void APredictionEnginesPicturesStayAlive()
     {

@@ -114,4 +114,21 @@ public sealed class DdpmServingTests
         TinyData.Fit(context, TinyData.Options(steps: 1)).Dispose();
         StringAssert.Contains(string.Join('\n', warnings), "using the CPU");
     }
+
+    [TestMethod]
+    public void AModelMovesToTheContextsDevice()
+    {
+        var context = new MLContext(seed: 1);
+        using var chain = TinyData.Fit(context, TinyData.Options());
+        using var same = chain.LastTransformer.WithDevice(context);
+        Assert.AreSame(chain.LastTransformer.Model, same.Model, "it is there already");
+        context.GpuDeviceId = 99;
+        StringAssert.Contains(Assert.ThrowsExactly<InvalidOperationException>(() => chain.LastTransformer.WithDevice(context)).Message, "GpuDeviceId is 99");
+
+        // Wherever a copy goes, it is a model of its own with the same weights.
+        using var elsewhere = new DdpmTransformer(chain.LastTransformer.Model.On(new Device(TorchSharp.DeviceType.CPU, 0)), chain.LastTransformer.Settings);
+        Assert.AreNotSame(chain.LastTransformer.Model, elsewhere.Model);
+        var keyed = ((IEnumerable<ITransformer>)chain).First().Transform(context.Data.LoadFromEnumerable(new[] { s_request }));
+        DdpmTrainerTests.AssertEqual(TinyData.Images(chain.LastTransformer.Transform(keyed)), TinyData.Images(elsewhere.Transform(keyed)));
+    }
 }
