@@ -2,16 +2,13 @@ using System.CommandLine;
 
 namespace Microsoft.ML.Diffusion.Benchmarks;
 
-// ML.NET has a namespace of this name.
-using Command = System.CommandLine.Command;
-
 /// <summary>What our worker process is asked to do; named as in reference/peer.py, which gets the same arguments.</summary>
 internal sealed record WorkerOptions(
     string Mode, int Batch, int Size, int Base, int Threads, string Device, int Discard, int Iterations, string Sampler, int SamplerSteps,
     int Images, string? Model, string Network, double Minutes, int Steps, int GenerateBatch, string? Output, string Data)
 {
     /// <summary>The hidden command of the program.</summary>
-    public static Command Command()
+    public static System.CommandLine.Command Command()
     {
         var mode = new Argument<string>("mode");
         var batch = Number("--batch", 16);
@@ -31,7 +28,7 @@ internal sealed record WorkerOptions(
         var generateBatch = Number("--generate-batch", 16);
         var output = new Option<string?>("--output");
         var data = Text("--data", FashionMnist.DebianFolder);
-        var command = new Command("worker", "Runs one workload and prints what it measured.")
+        var command = new System.CommandLine.Command("worker", "Runs one workload and prints what it measured.")
         {
             mode, batch, size, @base, threads, device, discard, iterations, sampler, samplerSteps, images, model, network, minutes, steps, generateBatch, output, data,
         };
