@@ -31,7 +31,12 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
 
         var norm = new NormSettings((int)groups, epsilon, silu);
         if (is_grad_enabled())
-            return apply(x, weight, bias, scale!, shift!, norm);
+        {
+            var call = new Call(norm);
+            Tensor tracked = apply(x, weight, bias, scale!, shift!, call);
+            call.Release();
+            return tracked;
+        }
         var (y, statistics) = Forward(x, weight, bias, scale, shift, norm);
         statistics.Dispose();
         return y;
@@ -41,11 +46,11 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2]);
-        var (scale, shift, norm) = ((Tensor?)vars[3], (Tensor?)vars[4], (NormSettings)vars[5]);
-        var (y, statistics) = Forward(x, weight, bias, scale, shift, norm);
-        ctx.save_for_backward([x, weight, bias, scale!, shift!, statistics]);
-        ctx.save_data(Settings, norm);
-        return y;
+        var (scale, shift, call) = ((Tensor?)vars[3], (Tensor?)vars[4], (Call)vars[5]);
+        (call.Y, call.Statistics) = Forward(x, weight, bias, scale, shift, call.Norm);
+        ctx.save_for_backward([x, weight, bias, scale!, shift!, call.Statistics]);
+        ctx.save_data(Settings, call.Norm);
+        return call.Y;
     }
 
     /// <inheritdoc/>
@@ -96,6 +101,22 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
             run(0);
         else
             Parallel.For(0, images, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, get_num_threads()) }, run);
+    }
+
+    /// <summary>What forward made: the graph holds its tensors by handles of its own, so that ours are to be freed once it is wired.</summary>
+    private sealed class Call(NormSettings norm)
+    {
+        public NormSettings Norm { get; } = norm;
+
+        public Tensor? Y { get; set; }
+
+        public Tensor? Statistics { get; set; }
+
+        public void Release()
+        {
+            Y?.Dispose();
+            Statistics?.Dispose();
+        }
     }
 
     /// <param name="Groups">Groups of channels.</param>
