@@ -40,12 +40,6 @@ internal static class Contracts
             throw ExceptParam(name, $"{name} cannot be null or empty");
     }
 
-    public static void CheckNonWhiteSpace(string text, string name)
-    {
-        if (string.IsNullOrWhiteSpace(text))
-            throw ExceptParam(name, $"{name} cannot be null or white space");
-    }
-
     public static void CheckDecode(bool condition, string message = "One of the identified items was in an invalid format.")
     {
         if (!condition)

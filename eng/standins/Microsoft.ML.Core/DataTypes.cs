@@ -1,5 +1,3 @@
-using Microsoft.ML.Data;
-
 namespace Microsoft.ML.Runtime;
 
 /// <summary>Between .NET types, data kinds and column types.</summary>

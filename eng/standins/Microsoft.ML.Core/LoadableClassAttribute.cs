@@ -1,5 +1,3 @@
-using Microsoft.ML.Runtime;
-
 namespace Microsoft.ML
 {
     internal delegate void SignatureLoadModel(ModelLoadContext ctx);

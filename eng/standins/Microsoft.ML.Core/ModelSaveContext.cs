@@ -1,5 +1,4 @@
 using System.Text;
-using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML;
 

@@ -2,12 +2,6 @@ namespace Microsoft.ML
 {
     public static class BinaryLoaderSaverCatalog
     {
-        public static IDataView LoadFromBinary(this DataOperationsCatalog catalog, IMultiStreamSource fileSource)
-        {
-            Contracts.CheckValue(fileSource, nameof(fileSource));
-            return BinaryFormat.Load(() => fileSource.Open(0));
-        }
-
         public static IDataView LoadFromBinary(this DataOperationsCatalog catalog, string path)
         {
             Contracts.CheckNonEmpty(path, nameof(path));
@@ -27,41 +21,4 @@ namespace Microsoft.ML
 
 namespace Microsoft.ML.Data
 {
-    public interface IMultiStreamSource
-    {
-        int Count { get; }
-        string GetPathOrNull(int index);
-        Stream Open(int index);
-        TextReader OpenTextReader(int index);
-    }
-
-    public sealed class MultiFileSource : IMultiStreamSource
-    {
-        private readonly string[] _paths;
-
-        public MultiFileSource(params string[] paths) => _paths = paths ?? [];
-
-        public int Count => _paths.Length;
-
-        public string GetPathOrNull(int index)
-        {
-            Contracts.CheckParam(index >= 0 && index < Count, nameof(index));
-            return _paths[index];
-        }
-
-        public Stream Open(int index)
-        {
-            string path = GetPathOrNull(index);
-            try
-            {
-                return File.OpenRead(path);
-            }
-            catch (Exception exception)
-            {
-                throw Contracts.Mark(new IOException($"Could not open file '{path}'. Error is: {exception.Message}", exception));
-            }
-        }
-
-        public TextReader OpenTextReader(int index) => new StreamReader(Open(index));
-    }
 }

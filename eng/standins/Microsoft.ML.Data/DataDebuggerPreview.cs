@@ -5,16 +5,6 @@ namespace Microsoft.ML
     public static class DebuggerExtensions
     {
         public static DataDebuggerPreview Preview(this IDataView data, int maxRows = 100) => new(data, maxRows);
-
-        public static DataDebuggerPreview Preview(this ITransformer transformer, IDataView data, int maxRows = 100)
-            => new(transformer.Transform(data), maxRows);
-
-        public static DataDebuggerPreview Preview(this IEstimator<ITransformer> estimator, IDataView data, int maxRows = 100, int maxTrainingRows = 100)
-        {
-            Contracts.CheckValue(estimator, nameof(estimator));
-            Contracts.CheckValue(data, nameof(data));
-            return new(estimator.Fit(FilteredDataView.Slice(data, 0, maxTrainingRows)).Transform(data), maxRows);
-        }
     }
 }
 

@@ -1,5 +1,3 @@
-using Microsoft.ML.Transforms;
-
 namespace Microsoft.ML;
 
 public sealed class DataOperationsCatalog : IInternalCatalog
@@ -27,26 +25,6 @@ public sealed class DataOperationsCatalog : IInternalCatalog
     {
         Contracts.CheckValue(data, nameof(data));
         return new EnumerableDataView<TRow>(data, RowLayout.Create(typeof(TRow), schemaDefinition, SchemaDefinition.Direction.Read));
-    }
-
-    public IDataView LoadFromEnumerable<TRow>(IEnumerable<TRow> data, DataViewSchema schema)
-        where TRow : class
-    {
-        Contracts.CheckValue(data, nameof(data));
-        Contracts.CheckValue(schema, nameof(schema));
-        return LoadFromEnumerable(data, DefinitionFor(typeof(TRow), schema));
-    }
-
-    internal static SchemaDefinition DefinitionFor(Type type, DataViewSchema schema)
-    {
-        SchemaDefinition definition = SchemaDefinition.Create(type, SchemaDefinition.Direction.Read);
-        foreach (DataViewSchema.Column column in schema)
-        {
-            SchemaDefinition.Column member = definition[column.Name] ?? throw Contracts.Except($"Type should contain a member named {column.Name}");
-            member.ColumnType = column.Type;
-            member.Adopt(column.Annotations);
-        }
-        return definition;
     }
 
     public IEnumerable<TRow> CreateEnumerable<TRow>(IDataView data, bool reuseRowObject, bool ignoreMissingColumns = false,

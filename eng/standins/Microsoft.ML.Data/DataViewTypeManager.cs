@@ -20,12 +20,6 @@ public static class DataViewTypeManager
         }
     }
 
-    internal static bool Knows(DataViewType dataViewType)
-    {
-        lock (_lock)
-            return _rawOf.ContainsKey(dataViewType);
-    }
-
     internal static DataViewType TypeOrNull(Type type, DataViewTypeAttribute attribute)
     {
         lock (_lock)

@@ -92,14 +92,6 @@ namespace Microsoft.ML
             return new EstimatorChain<ITransformer>().Append(start).AppendCacheCheckpoint(env);
         }
 
-        public static TransformerChain<TTrans> Append<TTrans>(this ITransformer start, TTrans transformer)
-            where TTrans : class, ITransformer
-        {
-            Contracts.CheckValue(start, nameof(start));
-            Contracts.CheckValue(transformer, nameof(transformer));
-            return new TransformerChain<TTrans>(start, transformer);
-        }
-
         public static IEstimator<TTransformer> WithOnFitDelegate<TTransformer>(this IEstimator<TTransformer> estimator, Action<TTransformer> onFit)
             where TTransformer : class, ITransformer
         {

@@ -59,8 +59,6 @@ public sealed class MLContext : IHostEnvironmentInternal
 
 public class LoggingEventArgs : EventArgs
 {
-    public LoggingEventArgs(string message) => Message = message;
-
     public LoggingEventArgs(string message, ChannelMessageKind kind, string source)
     {
         RawMessage = message;

@@ -25,15 +25,6 @@ internal static class MemberGetter
         public static ConcurrentDictionary<MemberInfo, Delegate> Of { get; } = new();
     }
 
-    public static Delegate ForConstant<T>(T value, DataViewType type)
-    {
-        MemberType member = MemberType.Of("annotation value", typeof(T), null);
-        Contracts.Check(member.IsVector == type is VectorDataViewType, "The value and the type of the annotation differ: one is a vector, the other a scalar.");
-        Contracts.Check(member.Item == type.GetItemType().RawType, $"The value is of type {member.Item}, but the annotation of type {type}.");
-        // The type of an annotation may be a key, but its value is taken as it is.
-        return Wrap(type is KeyDataViewType ? DataTypes.PrimitiveFor(type.RawType) : type, typeof(T), () => value);
-    }
-
     private static Func<TMember> Compose<TRow, TMember>(Func<TRow, TMember> peek, Func<TRow> current) => () => peek(current());
 
     private static Delegate Wrap(DataViewType type, Type declared, Delegate read)

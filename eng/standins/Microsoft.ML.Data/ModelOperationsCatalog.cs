@@ -52,11 +52,6 @@ public sealed class ModelOperationsCatalog : IInternalCatalog
         where TDst : class, new()
         => new(_env, transformer, ignoreMissingColumns, inputSchemaDefinition, outputSchemaDefinition);
 
-    public PredictionEngine<TSrc, TDst> CreatePredictionEngine<TSrc, TDst>(ITransformer transformer, DataViewSchema inputSchema)
-        where TSrc : class
-        where TDst : class, new()
-        => new(_env, transformer, false, DataOperationsCatalog.DefinitionFor(typeof(TSrc), inputSchema));
-
     public PredictionEngine<TSrc, TDst> CreatePredictionEngine<TSrc, TDst>(ITransformer transformer, PredictionEngineOptions options)
         where TSrc : class
         where TDst : class, new()

@@ -12,16 +12,12 @@ public sealed class KeyCount
 {
     public ulong? Count;
 
-    public KeyCount() { }
-
     public KeyCount(ulong count) => Count = count;
 }
 
 [AttributeUsage(AttributeTargets.Field | AttributeTargets.Property)]
 public sealed class VectorTypeAttribute : Attribute
 {
-    public VectorTypeAttribute() { }
-
     public VectorTypeAttribute(int size)
     {
         Contracts.CheckParam(size >= 0, nameof(size), "Should be non-negative number");

@@ -80,7 +80,6 @@ public sealed class SchemaDefinition : List<SchemaDefinition.Column>
     public sealed class Column
     {
         private readonly DataViewSchema.Annotations.Builder _annotations = new();
-        private readonly HashSet<string> _kinds = [];
 
         internal Column(string memberName, DataViewType columnType, string columnName = null)
         {
@@ -94,16 +93,6 @@ public sealed class SchemaDefinition : List<SchemaDefinition.Column>
         public string ColumnName { get; set; }
         public DataViewType ColumnType { get; set; }
         public DataViewSchema.Annotations Annotations => _annotations.ToAnnotations();
-
-        internal void Adopt(DataViewSchema.Annotations annotations) => _annotations.Add(annotations, _kinds.Add);
-
-        public void AddAnnotation<T>(string kind, T value, DataViewType annotationType)
-        {
-            Contracts.CheckValue(kind, nameof(kind));
-            Contracts.CheckValue(annotationType, nameof(annotationType));
-            Contracts.Check(_kinds.Add(kind), "Column already contains an annotation of this kind.");
-            _annotations.Add(kind, annotationType, MemberGetter.ForConstant(value, annotationType));
-        }
     }
 }
 

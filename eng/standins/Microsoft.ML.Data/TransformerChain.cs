@@ -76,13 +76,6 @@ public sealed class TransformerChain<TLastTransformer> : ITransformer, IEnumerab
         return new TransformerChain<ITransformer>(kept.Select(i => _transformers[i]), kept.Select(i => _scopes[i]));
     }
 
-    public TransformerChain<TNewLast> Append<TNewLast>(TNewLast transformer, TransformerScope scope = TransformerScope.Everything)
-        where TNewLast : class, ITransformer
-    {
-        Contracts.CheckValue(transformer, nameof(transformer));
-        return new TransformerChain<TNewLast>(_transformers.Append(transformer), _scopes.Append(scope));
-    }
-
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ctx.CheckAtModel();

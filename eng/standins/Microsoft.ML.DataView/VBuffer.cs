@@ -33,34 +33,12 @@ public readonly struct VBuffer<T> : IEnumerable
 
     public ReadOnlySpan<int> GetIndices() => IsDense ? default : _indices.AsSpan(0, _count);
 
-    public void CopyToDense(ref VBuffer<T> destination)
-    {
-        VBufferEditor<T> editor = VBufferEditor.Create(ref destination, Length);
-        CopyTo(editor.Values);
-        destination = editor.Commit();
-    }
-
     public void CopyTo(ref VBuffer<T> destination)
     {
         VBufferEditor<T> editor = VBufferEditor.Create(ref destination, Length, _count);
         GetValues().CopyTo(editor.Values);
         if (!IsDense)
             GetIndices().CopyTo(editor.Indices);
-        destination = editor.Commit();
-    }
-
-    public void CopyTo(ref VBuffer<T> destination, int sourceIndex, int length)
-    {
-        if (sourceIndex < 0 || sourceIndex > Length)
-            throw new ArgumentOutOfRangeException(nameof(sourceIndex));
-        if (length < 0 || sourceIndex > Length - length)
-            throw new ArgumentOutOfRangeException(nameof(length));
-        int first = IsDense ? sourceIndex : FirstSlotFrom(sourceIndex);
-        int count = IsDense ? length : FirstSlotFrom(sourceIndex + length) - first;
-        VBufferEditor<T> editor = VBufferEditor.Create(ref destination, length, count);
-        _values.AsSpan(first, count).CopyTo(editor.Values);
-        for (int i = 0; count < length && i < count; i++)
-            editor.Indices[i] = _indices[first + i] - sourceIndex;
         destination = editor.Commit();
     }
 
@@ -81,17 +59,6 @@ public readonly struct VBuffer<T> : IEnumerable
             target[_indices[i]] = _values[i];
     }
 
-    public static void Copy(T[] source, int sourceIndex, ref VBuffer<T> destination, int length)
-    {
-        if (length < 0 || length > (source?.Length ?? 0))
-            throw new ArgumentOutOfRangeException(nameof(length));
-        if (sourceIndex < 0 || sourceIndex > (source?.Length ?? 0) - length)
-            throw new ArgumentOutOfRangeException(nameof(sourceIndex));
-        VBufferEditor<T> editor = VBufferEditor.Create(ref destination, length);
-        source.AsSpan(sourceIndex, length).CopyTo(editor.Values);
-        destination = editor.Commit();
-    }
-
     public IEnumerable<KeyValuePair<int, T>> Items(bool all = false) => all || IsDense ? AllItems() : ExplicitItems();
 
     public IEnumerable<T> DenseValues() => AllItems().Select(item => item.Value);
@@ -110,8 +77,6 @@ public readonly struct VBuffer<T> : IEnumerable
             yield return new(slot, present ? _values[i++] : default);
         }
     }
-
-    public void GetItemOrDefault(int index, ref T destination) => destination = GetItemOrDefault(index);
 
     public T GetItemOrDefault(int index)
     {
@@ -165,9 +130,6 @@ public readonly struct VBuffer<T> : IEnumerable
 
 public static class VBufferEditor
 {
-    public static VBufferEditor<T> CreateFromBuffer<T>(scoped ref VBuffer<T> destination)
-        => destination.GetEditor(destination.Length, destination.GetValues().Length, null, false, false);
-
     public static VBufferEditor<T> Create<T>(scoped ref VBuffer<T> destination, int newLogicalLength, int? valuesCount = null,
         int? maxValuesCapacity = null, bool keepOldOnResize = false, bool requireIndicesOnDense = false)
         => destination.GetEditor(newLogicalLength, valuesCount, maxValuesCapacity, keepOldOnResize, requireIndicesOnDense);
@@ -197,11 +159,4 @@ public readonly ref struct VBufferEditor<T>
     public bool CreatedNewIndices { get; }
 
     public VBuffer<T> Commit() => new(_length, Values.Length, _values, _indices);
-
-    public VBuffer<T> CommitTruncated(int physicalValuesCount)
-    {
-        if (physicalValuesCount > Values.Length)
-            throw new ArgumentOutOfRangeException(nameof(physicalValuesCount), "More values than the editor was made for.");
-        return new(_length, physicalValuesCount, _values, _indices);
-    }
 }

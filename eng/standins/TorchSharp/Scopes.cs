@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace TorchSharp;
 
 /// <summary>Disposes what was made while it was the innermost scope of its thread, unless moved or detached.</summary>
@@ -19,15 +17,6 @@ public sealed class DisposeScope : IDisposable
 
     private DisposeScopeManager Manager => _manager ?? throw new ObjectDisposedException(GetType().FullName);
 
-    public IReadOnlyList<IDisposable> DisposablesView
-    {
-        get
-        {
-            _ = Manager;
-            return Disposables.ToArray();
-        }
-    }
-
     public int DisposablesCount
     {
         get
@@ -43,10 +32,6 @@ public sealed class DisposeScope : IDisposable
 
     public (T1 first, T2 second, T3 third) MoveToOuter<T1, T2, T3>(T1 first, T2 second, T3 third) where T1 : IDisposable where T2 : IDisposable where T3 : IDisposable =>
         MoveToOther(OuterScope, first, second, third);
-
-    public void MoveToOuter(params IDisposable[] disposables) => MoveToOther(OuterScope, disposables.AsEnumerable());
-
-    public void MoveToOuter(IEnumerable<IDisposable> disposables) => MoveToOther(OuterScope, disposables);
 
     public T MoveToOther<T>(DisposeScope scope, T disposable) where T : IDisposable
     {
@@ -66,8 +51,6 @@ public sealed class DisposeScope : IDisposable
         return (first, second, third);
     }
 
-    public void MoveToOther(DisposeScope scope, params IDisposable[] disposables) => MoveToOther(scope, disposables.AsEnumerable());
-
     public void MoveToOther(DisposeScope scope, IEnumerable<IDisposable> disposables)
     {
         _ = Manager;
@@ -86,20 +69,6 @@ public sealed class DisposeScope : IDisposable
         return disposable;
     }
 
-    public (T1 first, T2 second) Detach<T1, T2>(T1 first, T2 second) where T1 : IDisposable where T2 : IDisposable
-    {
-        Detach((IEnumerable<IDisposable>)[first, second]);
-        return (first, second);
-    }
-
-    public (T1 first, T2 second, T3 third) Detach<T1, T2, T3>(T1 first, T2 second, T3 third) where T1 : IDisposable where T2 : IDisposable where T3 : IDisposable
-    {
-        Detach((IEnumerable<IDisposable>)[first, second, third]);
-        return (first, second, third);
-    }
-
-    public void Detach(params IDisposable[] disposables) => Detach(disposables.AsEnumerable());
-
     public void Detach(IEnumerable<IDisposable> disposables)
     {
         var statistics = Manager.Tensors;
@@ -112,8 +81,6 @@ public sealed class DisposeScope : IDisposable
     }
 
     public void Attach(IDisposable disposable) => Attach((IEnumerable<IDisposable>)[disposable]);
-
-    public void Attach(params IDisposable[] disposables) => Attach(disposables.AsEnumerable());
 
     public IReadOnlyList<IDisposable> Attach(IEnumerable<IDisposable> disposables)
     {
@@ -137,24 +104,6 @@ public sealed class DisposeScope : IDisposable
 
     public void DisposeEverythingBut(params IDisposable[] keep) => DisposeEverythingBut(keep.AsEnumerable());
 
-    public T DisposeEverythingBut<T>(T keep) where T : IDisposable
-    {
-        DisposeEverythingBut((IEnumerable<IDisposable>)[keep]);
-        return keep;
-    }
-
-    public (T1 first, T2 second) DisposeEverythingBut<T1, T2>(T1 first, T2 second) where T1 : IDisposable where T2 : IDisposable
-    {
-        DisposeEverythingBut((IEnumerable<IDisposable>)[first, second]);
-        return (first, second);
-    }
-
-    public (T1 first, T2 second, T3 third) DisposeEverythingBut<T1, T2, T3>(T1 first, T2 second, T3 third) where T1 : IDisposable where T2 : IDisposable where T3 : IDisposable
-    {
-        DisposeEverythingBut((IEnumerable<IDisposable>)[first, second, third]);
-        return (first, second, third);
-    }
-
     public void Dispose()
     {
         if (_manager is null) return;
@@ -169,8 +118,6 @@ public sealed class DisposeScope : IDisposable
         Disposables.Remove(disposable);
         if (disposable is torch.Tensor t) t.OwningDisposeScope = null;
     }
-
-    public bool Contains(IDisposable disposable) => Disposables.Contains(disposable);
 
     internal void Replace(torch.Tensor original, torch.Tensor replacement)
     {
@@ -244,16 +191,8 @@ public class DisposeScopeManager
 
 public class ThreadDisposeScopeStatistics
 {
-    public long CreatedOutsideScopeCount => TensorStatistics.CreatedOutsideScopeCount;
-    public long DisposedOutsideScopeCount => TensorStatistics.DisposedOutsideScopeCount;
-    public long CreatedInScopeCount => TensorStatistics.CreatedInScopeCount;
-    public long DisposedInScopeCount => TensorStatistics.DisposedInScopeCount;
-    public long AttachedToScopeCount => TensorStatistics.AttachedToScopeCount;
-    public long DetachedFromScopeCount => TensorStatistics.DetachedFromScopeCount;
     public long ThreadTotalLiveCount => TensorStatistics.ThreadTotalLiveCount;
     public LifetimeStatistics TensorStatistics { get; } = new();
-
-    public void Reset() => TensorStatistics.Reset();
 
     public override string ToString() => TensorStatistics.ToString();
 }

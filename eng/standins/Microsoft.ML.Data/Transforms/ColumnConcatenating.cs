@@ -47,7 +47,6 @@ namespace Microsoft.ML.Transforms
 
 namespace Microsoft.ML.Data
 {
-    using Microsoft.ML.Transforms;
 
     public sealed class ColumnConcatenatingTransformer : RowToRowTransformerBase
     {

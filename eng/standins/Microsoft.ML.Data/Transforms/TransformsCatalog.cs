@@ -26,25 +26,6 @@ public sealed class TransformsCatalog : IInternalCatalog
     }
 }
 
-public sealed class InputOutputColumnPair
-{
-    public InputOutputColumnPair(string outputColumnName, string inputColumnName = null)
-    {
-        Contracts.CheckNonEmpty(outputColumnName, nameof(outputColumnName));
-        OutputColumnName = outputColumnName;
-        InputColumnName = inputColumnName ?? outputColumnName;
-    }
-
-    public string InputColumnName { get; }
-    public string OutputColumnName { get; }
-
-    internal static (string, string)[] Pairs(InputOutputColumnPair[] columns)
-    {
-        Contracts.CheckValue(columns, nameof(columns));
-        return [.. columns.Select(column => (column.OutputColumnName, column.InputColumnName))];
-    }
-}
-
 public static class TransformExtensionsCatalog
 {
     public static ColumnCopyingEstimator CopyColumns(this TransformsCatalog catalog, string outputColumnName, string inputColumnName)
@@ -55,9 +36,6 @@ public static class TransformExtensionsCatalog
 
     public static ColumnSelectingEstimator DropColumns(this TransformsCatalog catalog, params string[] columnNames)
         => new(catalog.GetEnvironment(), null, columnNames);
-
-    public static ColumnSelectingEstimator SelectColumns(this TransformsCatalog catalog, string[] columnNames, bool keepHidden)
-        => new(catalog.GetEnvironment(), columnNames, null, keepHidden);
 
     public static ColumnSelectingEstimator SelectColumns(this TransformsCatalog catalog, params string[] columnNames)
         => new(catalog.GetEnvironment(), columnNames, null);

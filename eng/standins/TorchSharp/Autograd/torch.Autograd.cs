@@ -1,4 +1,3 @@
-using TorchSharp.Native;
 using static TorchSharp.Native.Bridge;
 
 namespace TorchSharp;
@@ -8,7 +7,6 @@ public static unsafe partial class torch
 {
     public static IDisposable no_grad() => new GradMode(false);
     public static IDisposable enable_grad(bool enabled = true) => new GradMode(enabled);
-    public static IDisposable set_grad_enabled(bool mode = true) => new GradMode(mode);
     public static bool is_grad_enabled() => tss_grad_enabled() != 0;
     public static IDisposable inference_mode(bool mode = true) => new InferenceMode(mode);
     public static bool is_inference_mode_enabled() => tss_inference_enabled() != 0;
@@ -49,16 +47,6 @@ public static unsafe partial class torch
                 Check(tss_backward(t, tensors.Count, g, grad_tensors?.Count ?? 0, Flag(retain_graph ?? create_graph), Flag(create_graph), i, inputs?.Count ?? 0));
         }
 
-        public static void backward(Tensor tensor, IList<Tensor> grad_tensors = null, bool? retain_graph = null, bool create_graph = false, IList<Tensor> inputs = null) =>
-            backward([tensor], grad_tensors, retain_graph, create_graph, inputs);
-
-        public static void backward(Tensor tensor, Tensor grad_tensor, bool? retain_graph = null, bool create_graph = false, IList<Tensor> inputs = null) =>
-            backward([tensor], [grad_tensor], retain_graph, create_graph, inputs);
-
-        public static AnomalyMode detect_anomaly(bool check_nan = true) => new(true, check_nan);
-
-        public static AnomalyMode set_detect_anomaly(bool mode, bool check_nan = true) => new(mode, check_nan);
-
         private static nint[] Handles(IList<Tensor> tensors)
         {
             var handles = new nint[tensors?.Count ?? 0];
@@ -66,19 +54,4 @@ public static unsafe partial class torch
             return handles;
         }
     }
-}
-
-/// <summary>Looks for the forward call behind a bad gradient.</summary>
-public class AnomalyMode : IDisposable
-{
-    private readonly bool _enabled = IsEnabled, _checkNan = ShouldCheckNaN;
-
-    public AnomalyMode(bool enabled, bool check_nan = true) => tss_set_anomaly(torch.Flag(enabled), torch.Flag(check_nan));
-
-    public static bool IsEnabled => tss_anomaly_enabled() != 0;
-    public static bool ShouldCheckNaN => tss_anomaly_check_nan() != 0;
-
-    public void Dispose() => Dispose(true);
-
-    protected virtual void Dispose(bool disposing) => tss_set_anomaly(torch.Flag(_enabled), torch.Flag(_checkNan));
 }

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using TorchSharp.Native;
 using static TorchSharp.Native.Bridge;
@@ -8,9 +7,6 @@ namespace TorchSharp;
 /// <summary>Tensors over managed arrays.</summary>
 public static unsafe partial class torch
 {
-    public static Tensor as_tensor(Tensor data, ScalarType? dtype = null, Device device = null) =>
-        dtype is null && device is null || data.dtype == (dtype ?? data.dtype) && data.device_type == (device ?? data.device).type ? data.alias() : data.to(dtype ?? data.dtype, device ?? data.device);
-
     /// <summary>Shares the array's memory where type and device allow it.</summary>
     public static Tensor from_array(Array rawArray, Device device = null) => from_array(rawArray, null, device ?? CPU);
 
@@ -19,8 +15,6 @@ public static unsafe partial class torch
         var type = ToScalarType(rawArray.GetType().GetElementType());
         return Leaf(Wrapped(Shared(rawArray, LengthsOf(rawArray), type, 0), dtype ?? type, InitializeDevice(device)), requires_grad);
     }
-
-    public static Tensor as_tensor(Array data, ScalarType? dtype = null, Device device = null) => from_array(data, dtype, device, false);
 
     /// <summary>As in the package: an element of another type than <paramref name="dtype"/> is converted, not reinterpreted.</summary>
     public static Tensor frombuffer(Array rawArray, ScalarType dtype, long count = -1, long offset = 0, bool requires_grad = false)

@@ -8,9 +8,6 @@ public static partial class torch
     public static Tensor zeros(long[] size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros(size, dtype, device, requires_grad);
     public static Tensor zeros(ReadOnlySpan<long> size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros(size.ToArray(), dtype, device, requires_grad);
     public static Tensor zeros(long size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([size], dtype, device, requires_grad);
-    public static Tensor zeros(long rows, long columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([rows, columns], dtype, device, requires_grad);
-    public static Tensor zeros(long dim0, long dim1, long dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([dim0, dim1, dim2], dtype, device, requires_grad);
-    public static Tensor zeros(long dim0, long dim1, long dim2, long dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([dim0, dim1, dim2, dim3], dtype, device, requires_grad);
     public static Tensor zeros(int size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([size], dtype, device, requires_grad);
     public static Tensor zeros(int rows, int columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([rows, columns], dtype, device, requires_grad);
     public static Tensor zeros(int dim0, int dim1, int dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Zeros([dim0, dim1, dim2], dtype, device, requires_grad);
@@ -18,58 +15,26 @@ public static partial class torch
 
     public static Tensor ones(long[] size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones(size, dtype, device, requires_grad);
     public static Tensor ones(ReadOnlySpan<long> size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones(size.ToArray(), dtype, device, requires_grad);
-    public static Tensor ones(long size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([size], dtype, device, requires_grad);
-    public static Tensor ones(long rows, long columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([rows, columns], dtype, device, requires_grad);
-    public static Tensor ones(long dim0, long dim1, long dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([dim0, dim1, dim2], dtype, device, requires_grad);
-    public static Tensor ones(long dim0, long dim1, long dim2, long dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([dim0, dim1, dim2, dim3], dtype, device, requires_grad);
     public static Tensor ones(int size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([size], dtype, device, requires_grad);
     public static Tensor ones(int rows, int columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([rows, columns], dtype, device, requires_grad);
-    public static Tensor ones(int dim0, int dim1, int dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([dim0, dim1, dim2], dtype, device, requires_grad);
     public static Tensor ones(int dim0, int dim1, int dim2, int dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Ones([dim0, dim1, dim2, dim3], dtype, device, requires_grad);
 
     public static Tensor empty(long[] size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty(size, dtype, device, requires_grad);
     public static Tensor empty(ReadOnlySpan<long> size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty(size.ToArray(), dtype, device, requires_grad);
     public static Tensor empty(long size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([size], dtype, device, requires_grad);
     public static Tensor empty(long rows, long columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([rows, columns], dtype, device, requires_grad);
-    public static Tensor empty(long dim0, long dim1, long dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([dim0, dim1, dim2], dtype, device, requires_grad);
-    public static Tensor empty(long dim0, long dim1, long dim2, long dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([dim0, dim1, dim2, dim3], dtype, device, requires_grad);
-    public static Tensor empty(int size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([size], dtype, device, requires_grad);
     public static Tensor empty(int rows, int columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([rows, columns], dtype, device, requires_grad);
-    public static Tensor empty(int dim0, int dim1, int dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([dim0, dim1, dim2], dtype, device, requires_grad);
-    public static Tensor empty(int dim0, int dim1, int dim2, int dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Empty([dim0, dim1, dim2, dim3], dtype, device, requires_grad);
-
-    public static Tensor full(long[] size, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full(size, value, dtype, device, requires_grad);
     public static Tensor full(ReadOnlySpan<long> size, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full(size.ToArray(), value, dtype, device, requires_grad);
     public static Tensor full(long size, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([size], value, dtype, device, requires_grad);
-    public static Tensor full(long rows, long columns, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([rows, columns], value, dtype, device, requires_grad);
-    public static Tensor full(long dim0, long dim1, long dim2, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([dim0, dim1, dim2], value, dtype, device, requires_grad);
-    public static Tensor full(long dim0, long dim1, long dim2, long dim3, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([dim0, dim1, dim2, dim3], value, dtype, device, requires_grad);
     public static Tensor full(int size, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([size], value, dtype, device, requires_grad);
-    public static Tensor full(int rows, int columns, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([rows, columns], value, dtype, device, requires_grad);
-    public static Tensor full(int dim0, int dim1, int dim2, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([dim0, dim1, dim2], value, dtype, device, requires_grad);
     public static Tensor full(int dim0, int dim1, int dim2, int dim3, Scalar value, ScalarType? dtype = null, Device device = null, bool requires_grad = false, string[] names = null) => Full([dim0, dim1, dim2, dim3], value, dtype, device, requires_grad);
 
     public static Tensor rand(long[] size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand(size, dtype, device, requires_grad, generator);
     public static Tensor rand(ReadOnlySpan<long> size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand(size.ToArray(), dtype, device, requires_grad, generator);
-    public static Tensor rand(long size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([size], dtype, device, requires_grad, generator);
-    public static Tensor rand(long rows, long columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([rows, columns], dtype, device, requires_grad, generator);
-    public static Tensor rand(long dim0, long dim1, long dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([dim0, dim1, dim2], dtype, device, requires_grad, generator);
-    public static Tensor rand(long dim0, long dim1, long dim2, long dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([dim0, dim1, dim2, dim3], dtype, device, requires_grad, generator);
     public static Tensor rand(int size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([size], dtype, device, requires_grad, generator);
-    public static Tensor rand(int rows, int columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([rows, columns], dtype, device, requires_grad, generator);
-    public static Tensor rand(int dim0, int dim1, int dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([dim0, dim1, dim2], dtype, device, requires_grad, generator);
-    public static Tensor rand(int dim0, int dim1, int dim2, int dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Rand([dim0, dim1, dim2, dim3], dtype, device, requires_grad, generator);
 
     public static Tensor randn(long[] size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn(size, dtype, device, requires_grad, generator);
     public static Tensor randn(ReadOnlySpan<long> size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn(size.ToArray(), dtype, device, requires_grad, generator);
-    public static Tensor randn(long size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([size], dtype, device, requires_grad, generator);
-    public static Tensor randn(long rows, long columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([rows, columns], dtype, device, requires_grad, generator);
-    public static Tensor randn(long dim0, long dim1, long dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([dim0, dim1, dim2], dtype, device, requires_grad, generator);
-    public static Tensor randn(long dim0, long dim1, long dim2, long dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([dim0, dim1, dim2, dim3], dtype, device, requires_grad, generator);
-    public static Tensor randn(int size, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([size], dtype, device, requires_grad, generator);
-    public static Tensor randn(int rows, int columns, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([rows, columns], dtype, device, requires_grad, generator);
-    public static Tensor randn(int dim0, int dim1, int dim2, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([dim0, dim1, dim2], dtype, device, requires_grad, generator);
-    public static Tensor randn(int dim0, int dim1, int dim2, int dim3, ScalarType? dtype = null, Device device = null, bool requires_grad = false, Generator generator = null, string[] names = null) => Randn([dim0, dim1, dim2, dim3], dtype, device, requires_grad, generator);
 
     private static Tensor Zeros(long[] size, ScalarType? dtype, Device device, bool requires_grad) => New(Ops.zeros, size, dtype, device, requires_grad);
 

@@ -8,13 +8,7 @@ namespace TorchSharp
     {
         public static partial class nn
         {
-            public static Sequential Sequential() => new(Array.Empty<Module<Tensor, Tensor>>());
             public static Sequential Sequential(params (string name, Module<Tensor, Tensor> submodule)[] modules) => new(modules);
-            public static Sequential Sequential(params Module<Tensor, Tensor>[] modules) => new(modules);
-            public static Sequential Sequential(IEnumerable<(string name, Module<Tensor, Tensor> submodule)> modules) => new(modules.ToArray());
-            public static Sequential Sequential(IEnumerable<Module<Tensor, Tensor>> modules) => new(modules.ToArray());
-
-            public static ModuleList<Module> ModuleList(params Module[] modules) => new(modules);
             public static ModuleList<T> ModuleList<T>(params T[] modules) where T : Module => new(modules);
         }
     }
@@ -32,11 +26,6 @@ namespace TorchSharp.Modules
             foreach (var (name, m) in modules) append(name, m);
         }
 
-        protected internal Sequential(params torch.nn.Module<torch.Tensor, torch.Tensor>[] modules) : base(nameof(Sequential))
-        {
-            foreach (var m in modules) append(m);
-        }
-
         public int Count => _modules.Count;
 
         [IndexerName("SequentialItems")]
@@ -47,8 +36,6 @@ namespace TorchSharp.Modules
             _modules.Add((name, module));
             return this;
         }
-
-        public Sequential append(torch.nn.IModule<torch.Tensor, torch.Tensor> module) => append(_modules.Count.ToString(), module);
 
         private IEnumerable<torch.nn.Module> Modules => _modules.Select(m => (torch.nn.Module)m.Call);
 
@@ -137,8 +124,6 @@ namespace TorchSharp.Modules
         public int Count => _list.Count;
         public bool IsReadOnly => false;
         public void Add(T item) => _list.Add(item);
-        public void append(params T[] parameters) => _list.AddRange(parameters ?? []);
-        public void extend(IEnumerable<T> modules) => _list.AddRange(modules);
         public void Clear() => _list.Clear();
         public bool Contains(T item) => _list.Contains(item);
         public void CopyTo(T[] array, int arrayIndex) => _list.CopyTo(array, arrayIndex);

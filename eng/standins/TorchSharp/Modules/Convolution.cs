@@ -8,20 +8,8 @@ namespace TorchSharp
     {
         public static partial class nn
         {
-            public static Conv1d Conv1d(long in_channels, long out_channels, long kernel_size, long stride = 1, long padding = 0, long dilation = 1, PaddingModes padding_mode = PaddingModes.Zeros, long groups = 1, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype);
-
             public static Conv2d Conv2d(long in_channels, long out_channels, long kernel_size, long stride = 1, long padding = 0, long dilation = 1, PaddingModes padding_mode = PaddingModes.Zeros, long groups = 1, bool bias = true, Device device = null, ScalarType? dtype = null) =>
                 new(in_channels, out_channels, (kernel_size, kernel_size), (stride, stride), (padding, padding), null, (dilation, dilation), groups, bias, padding_mode, device, dtype);
-
-            public static Conv2d Conv2d(long in_channels, long out_channels, (long, long) kernel_size, (long, long)? stride = null, (long, long)? padding = null, (long, long)? dilation = null, PaddingModes padding_mode = PaddingModes.Zeros, long groups = 1, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new(in_channels, out_channels, kernel_size, stride ?? (1, 1), padding ?? (0, 0), null, dilation ?? (1, 1), groups, bias, padding_mode, device, dtype);
-
-            public static Conv2d Conv2d(long in_channels, long out_channels, long kernel_size, Padding padding, long stride = 1, long dilation = 1, PaddingModes padding_mode = PaddingModes.Zeros, long groups = 1, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new(in_channels, out_channels, (kernel_size, kernel_size), (stride, stride), null, padding, (dilation, dilation), groups, bias, padding_mode, device, dtype);
-
-            public static Conv2d Conv2d(long in_channels, long out_channels, (long, long) kernel_size, Padding padding, (long, long)? stride = null, (long, long)? dilation = null, PaddingModes padding_mode = PaddingModes.Zeros, long groups = 1, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new(in_channels, out_channels, kernel_size, stride ?? (1, 1), null, padding, dilation ?? (1, 1), groups, bias, padding_mode, device, dtype);
         }
     }
 }
@@ -97,20 +85,6 @@ namespace TorchSharp.Modules
         {
             var shape = input.shape;
             return shape.Length == dimensions + 2 && shape[1] == in_channels || shape.Length == dimensions + 1 && shape[0] == in_channels;
-        }
-    }
-
-    public sealed class Conv1d : Convolution
-    {
-        internal Conv1d(long in_channels, long out_channels, long kernel_size, long stride, long padding, long dilation, long groups, bool bias, PaddingModes padding_mode, torch.Device device, torch.ScalarType? dtype)
-            : base(nameof(Conv1d), in_channels, out_channels, [kernel_size], [stride], [padding], null, [dilation], false, [0], groups, bias, padding_mode, device, dtype) { }
-
-        public override torch.Tensor forward(torch.Tensor input)
-        {
-            if (!ValidateShape(input, 1)) throw new ArgumentException($"Expected 2D (unbatched) or 3D (batched) input with {in_channels} channels to Conv1d.");
-            if (padding_mode == PaddingModes.Zeros) return F.conv1d(input, weight, bias, stride[0], padding[0], dilation[0], groups);
-            using var padded = F.pad(input, _reversed_padding_repeated_twice, padding_mode);
-            return F.conv1d(padded, weight, bias, stride[0], 0, dilation[0], groups);
         }
     }
 

@@ -36,36 +36,17 @@ public static partial class torch
                 return tensor.uniform_(low, high);
             }
 
-            public static Tensor normal_(Tensor tensor, double mean = 0, double std = 1, Generator generator = null)
-            {
-                using var _ = no_grad();
-                return tensor.normal_(mean, std);
-            }
-
             public static Tensor kaiming_uniform_(Tensor tensor, double a = 0, FanInOut mode = FanInOut.FanIn, NonlinearityType nonlinearity = NonlinearityType.LeakyReLU)
             {
                 double bound = Math.Sqrt(3) * KaimingStd(tensor, a, mode, nonlinearity);
                 return uniform_(tensor, -bound, bound);
             }
 
-            public static Tensor kaiming_normal_(Tensor tensor, double a = 0, FanInOut mode = FanInOut.FanIn, NonlinearityType nonlinearity = NonlinearityType.LeakyReLU) =>
-                normal_(tensor, 0, KaimingStd(tensor, a, mode, nonlinearity));
-
             private static double KaimingStd(Tensor tensor, double a, FanInOut mode, NonlinearityType nonlinearity)
             {
                 var (fanIn, fanOut) = CalculateFanInAndFanOut(tensor);
                 return calculate_gain(nonlinearity, a) / Math.Sqrt(mode == FanInOut.FanIn ? fanIn : fanOut);
             }
-
-            public static Tensor xavier_uniform_(Tensor tensor, double gain = 1)
-            {
-                var (fanIn, fanOut) = CalculateFanInAndFanOut(tensor);
-                double bound = Math.Sqrt(3) * gain * Math.Sqrt(2.0 / (fanIn + fanOut));
-                return uniform_(tensor, -bound, bound);
-            }
-
-            /// <summary>As in the package: uniform.</summary>
-            public static Tensor xavier_normal_(Tensor tensor, double gain = 1) => xavier_uniform_(tensor, gain);
 
             public static (long fanIn, long fanOut) CalculateFanInAndFanOut(Tensor tensor)
             {
@@ -90,13 +71,6 @@ public static partial class torch
                 var factor = (max_norm / (total + 1e-6)).clamp(max: 1.0.ToScalar());
                 foreach (var g in grads) g.mul_(factor);
                 return total.ToDouble();
-            }
-
-            public static void clip_grad_value_(IEnumerable<Parameter> tensors, double clip_value)
-            {
-                using var _ = no_grad();
-                using var scope = NewDisposeScope();
-                foreach (var t in tensors) t.grad?.clamp_((-clip_value).ToScalar(), clip_value.ToScalar());
             }
         }
     }

@@ -24,15 +24,7 @@ namespace TorchSharp
 
             public static Linear Linear(long inputSize, long outputSize, bool hasBias = true, Device device = null, ScalarType? dtype = null) => new(inputSize, outputSize, hasBias, device, dtype);
 
-            public static Linear Linear(Parameter weight, Parameter bias = null) => new(weight, bias);
-
             public static GroupNorm GroupNorm(long num_groups, long num_channels, double eps = 1e-05, bool affine = true, Device device = null, ScalarType? dtype = null) => new(num_groups, num_channels, eps, affine, device, dtype);
-
-            public static LayerNorm LayerNorm(long[] normalized_shape, double eps = 1e-05, bool elementwise_affine = true, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new(normalized_shape, eps, elementwise_affine, bias, device, dtype);
-
-            public static LayerNorm LayerNorm(long normalized_shape, double eps = 1e-05, bool elementwise_affine = true, bool bias = true, Device device = null, ScalarType? dtype = null) =>
-                new([normalized_shape], eps, elementwise_affine, bias, device, dtype);
 
             public static Embedding Embedding(long num_embeddings, long embedding_dims, long? padding_idx = null, double? max_norm = null, double norm_type = 2, bool scale_grad_by_freq = false, bool sparse = false, Device device = null, ScalarType? dtype = null) =>
                 max_norm is null ? new Embedding(num_embeddings, embedding_dims, padding_idx, scale_grad_by_freq, sparse).MoveModule<Embedding>(device, dtype) : throw new NotImplementedException("max_norm");
@@ -46,13 +38,6 @@ namespace TorchSharp.Modules
     {
         [ComponentName(Name = nameof(bias))] private Parameter _bias;
         [ComponentName(Name = nameof(weight))] private Parameter _weight;
-
-        internal Linear(Parameter weight, Parameter bias = null) : base(nameof(Linear))
-        {
-            (out_features, in_features) = (weight.shape[0], weight.shape[1]);
-            this.weight = weight;
-            if (bias is not null) this.bias = bias;
-        }
 
         internal Linear(long inputSize, long outputSize, bool hasBias, torch.Device device, torch.ScalarType? dtype) : base(nameof(Linear))
         {
@@ -99,34 +84,6 @@ namespace TorchSharp.Modules
         public override torch.Tensor forward(torch.Tensor tensor) => tensor.Dimensions >= 3
             ? F.group_norm(tensor, num_groups, _weight, _bias, eps)
             : throw new ArgumentException($"Invalid number of dimensions for GroupNorm argument: {tensor.Dimensions}");
-    }
-
-    public sealed class LayerNorm : torch.nn.Module<torch.Tensor, torch.Tensor>
-    {
-        [ComponentName(Name = nameof(bias))] private Parameter _bias;
-        [ComponentName(Name = nameof(weight))] private Parameter _weight;
-
-        internal LayerNorm(long[] normalized_shape, double eps, bool elementwise_affine, bool bias, torch.Device device, torch.ScalarType? dtype) : base(nameof(LayerNorm))
-        {
-            (this.normalized_shape, this.eps, this.elementwise_affine) = (normalized_shape, eps, elementwise_affine);
-            if (elementwise_affine) weight = torch.empty(normalized_shape, dtype, device).AsParameter();
-            if (elementwise_affine && bias) this.bias = torch.empty(normalized_shape, dtype, device).AsParameter();
-            reset_parameters();
-        }
-
-        public Parameter bias { get => _bias; set => Own(ref _bias, nameof(bias), value); }
-        public Parameter weight { get => _weight; set => Own(ref _weight, nameof(weight), value ?? throw new ArgumentNullException(nameof(weight))); }
-        public long[] normalized_shape { get; set; }
-        public double eps { get; set; }
-        public bool elementwise_affine { get; set; }
-
-        public void reset_parameters()
-        {
-            if (_weight is not null) torch.nn.init.ones_(_weight);
-            if (_bias is not null) torch.nn.init.zeros_(_bias);
-        }
-
-        public override torch.Tensor forward(torch.Tensor tensor) => F.layer_norm(tensor, normalized_shape, _weight, _bias, eps);
     }
 
     /// <summary>

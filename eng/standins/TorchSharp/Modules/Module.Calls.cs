@@ -19,11 +19,6 @@ public static partial class torch
             TResult call(T1 input1, T2 input2, T3 input3);
         }
 
-        public interface IModule<T1, T2, T3, T4, TResult>
-        {
-            TResult call(T1 input1, T2 input2, T3 input3, T4 input4);
-        }
-
         /// <summary>A module whose calls can be watched and changed.</summary>
         public class HookableModule<TPreHook, TPostHook> : Module
         {
@@ -33,8 +28,6 @@ public static partial class torch
             protected HookableModule(string name) : base(name) { }
 
             public HookRemover register_forward_hook(TPostHook hook) => Added(post_hooks, hook);
-
-            public HookRemover register_forward_pre_hook(TPreHook hook) => Added(pre_hooks, hook);
 
             private HookRemover Added<T>(Dictionary<string, T> hooks, T hook)
             {
@@ -100,23 +93,6 @@ public static partial class torch
                 var result = forward(input1, input2, input3);
                 foreach (var hook in post_hooks.Values)
                     if (hook(this, input1, input2, input3, result) is { } changed) result = changed;
-                return result;
-            }
-        }
-
-        public abstract class Module<T1, T2, T3, T4, TResult> : HookableModule<Func<Module<T1, T2, T3, T4, TResult>, T1, T2, T3, T4, (T1, T2, T3, T4)?>, Func<Module<T1, T2, T3, T4, TResult>, T1, T2, T3, T4, TResult, TResult>>, IModule<T1, T2, T3, T4, TResult>
-        {
-            protected Module(string name) : base(name) { }
-
-            public abstract TResult forward(T1 input1, T2 input2, T3 input3, T4 input4);
-
-            public TResult call(T1 input1, T2 input2, T3 input3, T4 input4)
-            {
-                foreach (var hook in pre_hooks.Values)
-                    if (hook(this, input1, input2, input3, input4) is { } changed) (input1, input2, input3, input4) = changed;
-                var result = forward(input1, input2, input3, input4);
-                foreach (var hook in post_hooks.Values)
-                    if (hook(this, input1, input2, input3, input4, result) is { } changed) result = changed;
                 return result;
             }
         }

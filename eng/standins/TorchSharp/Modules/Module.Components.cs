@@ -47,11 +47,7 @@ public static partial class torch
             }
 
             public virtual IEnumerable<Parameter> parameters(bool recurse = true) => named_parameters(recurse).Select(p => p.parameter);
-            public virtual IEnumerable<Tensor> buffers(bool recurse = true, bool include_nonpersistent = true) => named_buffers(recurse, include_nonpersistent).Select(b => b.buffer);
             public virtual IEnumerable<Module> modules() => named_modules().Select(m => m.module);
-            public virtual IEnumerable<Module> children() => named_children().Select(m => m.module);
-
-            public virtual bool has_buffer(string target) => get_buffer(target) is not null;
             public virtual bool has_parameter(string target) => get_parameter(target) is not null;
 
             public virtual Tensor get_buffer(string target)

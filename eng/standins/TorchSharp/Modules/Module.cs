@@ -39,8 +39,6 @@ public static partial class torch
                 _disposed = true;
             }
 
-            public virtual string GetName() => string.IsNullOrEmpty(name) ? GetType().Name : name;
-
             public virtual bool training => _training;
 
             public virtual void train(bool train = true)
@@ -56,17 +54,6 @@ public static partial class torch
                 foreach (var (_, m) in _internal_submodules) m.apply(fn);
                 fn(this);
                 return this;
-            }
-
-            public virtual void zero_grad(bool set_to_none = true)
-            {
-                foreach (var (_, p) in named_parameters())
-                {
-                    using var grad = p.grad;
-                    if (grad is null) continue;
-                    if (set_to_none) p.grad = null;
-                    else grad.zero_().Dispose();
-                }
             }
 
             /// <summary>Fields become components under their names, unless a component of that name is there already.</summary>
@@ -107,8 +94,6 @@ public static partial class torch
                 if (!_internal_params.TryAdd(name, param)) throw new InvalidOperationException($"Parameter {name} is already registered.");
             }
 
-            public void add_module(string name, Module module) => register_module(name, module);
-
             public virtual void register_module(string name, Module submodule)
             {
                 if (submodule is null || submodule._disposed)
@@ -123,8 +108,6 @@ public static partial class torch
                 _internal_submodules.Add(name, submodule);
             }
 
-            protected void ConditionallyRegisterParameter(string name, Tensor value) => ConditionallyRegisterParameter(name, value as Parameter);
-
             protected void ConditionallyRegisterParameter(string name, Parameter value)
             {
                 if (value is null) _internal_params.Remove(name);
@@ -136,11 +119,6 @@ public static partial class torch
                 if (value is null) _internal_buffers.Remove(name);
                 else _internal_buffers[name] = (value, persistent);
             }
-
-            protected void ClearModules() => _internal_submodules.clear();
-
-            protected static (Device device, ScalarType dtype) GetDefaultDeviceAndType(Device device = null, ScalarType? dtype = null) =>
-                (device ?? get_default_device(), dtype ?? get_default_dtype());
 
             internal T MoveModule<T>(Device device, ScalarType? dtype) where T : Module =>
                 (T)(device is null ? dtype.HasValue ? _to(dtype.Value, false) : this : dtype.HasValue ? _to(device, dtype.Value, false) : _to(device.type, device.index, false));

@@ -30,9 +30,6 @@ public class OrderedDict<TKey, TValue> : IDictionary<TKey, TValue>, IList<(TKey,
     public int Count => _list.Count;
     public ICollection<TKey> Keys => [.. _list.Select(p => p.Item1)];
     public ICollection<TValue> Values => [.. _list.Select(p => p.Item2)];
-    public IEnumerable<TKey> keys() => _list.Select(p => p.Item1);
-    public IEnumerable<TValue> values() => _list.Select(p => p.Item2);
-    public IEnumerator<(TKey, TValue)> items() => _list.GetEnumerator();
 
     public void Add((TKey, TValue) item) => Add(item.Item1, item.Item2);
     public void Add(KeyValuePair<TKey, TValue> item) => Add(item.Key, item.Value);
@@ -49,8 +46,6 @@ public class OrderedDict<TKey, TValue> : IDictionary<TKey, TValue>, IList<(TKey,
         _list.Add((key, value));
         return true;
     }
-
-    public void clear() => Clear();
 
     public void Clear()
     {

@@ -10,16 +10,12 @@ internal readonly struct Arg
     internal readonly Kind Kind;
 
     private Arg(Kind kind, long bits = 0, object o = null) => (Kind, Bits, Object) = (kind, bits, o);
-
-    /// <summary>The schema's own default, where a later argument is given.</summary>
-    public static Arg Default => new(Kind.Default);
     public static Arg None => default;
 
     public static implicit operator Arg(torch.Tensor t) => t is null ? default : new(Kind.Tensor, t.Handle, t);
     public static implicit operator Arg(long value) => new(Kind.Int, value);
     public static implicit operator Arg(long? value) => value.HasValue ? new(Kind.Int, value.Value) : default;
     public static implicit operator Arg(double value) => new(Kind.Double, BitConverter.DoubleToInt64Bits(value));
-    public static implicit operator Arg(double? value) => value.HasValue ? (Arg)value.Value : default;
     public static implicit operator Arg(bool value) => new(Kind.Bool, value ? 1 : 0);
     public static implicit operator Arg(torch.ScalarType type) => new(Kind.Int, (long)type);
     public static implicit operator Arg(torch.ScalarType? type) => type.HasValue ? new(Kind.Int, (long)type.Value) : default;

@@ -32,7 +32,6 @@ internal static unsafe partial class Bridge
     [LibraryImport(Library)] public static partial nint tss_from_blob(void* data, long* sizes, int n, int dtype, delegate* unmanaged<nint, void> release, nint context);
 
     [LibraryImport(Library)] public static partial byte tss_set_requires_grad(nint t, byte on);
-    [LibraryImport(Library)] public static partial byte tss_retain_grad(nint t);
     [LibraryImport(Library)] public static partial nint tss_grad(nint t);
     [LibraryImport(Library)] public static partial byte tss_set_grad(nint t, nint grad);
     [LibraryImport(Library)] public static partial byte tss_backward(nint* tensors, int n, nint* grads, int g, byte retain, byte create, nint* inputs, int i);
@@ -42,9 +41,6 @@ internal static unsafe partial class Bridge
     [LibraryImport(Library)] public static partial byte tss_inference_enabled();
     [LibraryImport(Library)] public static partial nint tss_inference_enter(byte on);
     [LibraryImport(Library)] public static partial void tss_inference_leave(nint guard);
-    [LibraryImport(Library)] public static partial byte tss_anomaly_enabled();
-    [LibraryImport(Library)] public static partial byte tss_anomaly_check_nan();
-    [LibraryImport(Library)] public static partial void tss_set_anomaly(byte on, byte checkNan);
     [LibraryImport(Library)] public static partial nint tss_node_new(ManagedHalf managed, nint* inputs, int n);
     [LibraryImport(Library)] public static partial void tss_node_drop(nint node);
     [LibraryImport(Library)] public static partial byte tss_node_wrap(nint node, nint* inputs, int n, nint* dirty, int d, nint* fixedOutputs, int f, nint* outputs, int o, nint* results);
@@ -53,24 +49,15 @@ internal static unsafe partial class Bridge
     [LibraryImport(Library)] public static partial byte tss_node_saved(nint node, nint* results);
 
     [LibraryImport(Library)] public static partial nint tss_generator_new(ulong seed);
-    [LibraryImport(Library)] public static partial nint tss_generator_default();
     [LibraryImport(Library)] public static partial void tss_generator_free(nint g);
     [LibraryImport(Library)] public static partial void tss_generator_set_seed(nint g, long seed);
     [LibraryImport(Library)] public static partial long tss_generator_initial_seed(nint g);
     [LibraryImport(Library)] public static partial nint tss_generator_get_state(nint g);
     [LibraryImport(Library)] public static partial byte tss_generator_set_state(nint g, nint state);
-    [LibraryImport(Library)] public static partial byte tss_manual_seed(long seed);
     [LibraryImport(Library)] public static partial byte tss_cuda_available();
-    [LibraryImport(Library)] public static partial byte tss_cudnn_available();
     [LibraryImport(Library)] public static partial int tss_cuda_device_count();
-    [LibraryImport(Library)] public static partial byte tss_cuda_synchronize(long index);
-    [LibraryImport(Library)] public static partial byte tss_cuda_manual_seed(long seed);
     [LibraryImport(Library)] public static partial int tss_threads();
     [LibraryImport(Library)] public static partial byte tss_set_threads(int n);
-    [LibraryImport(Library)] public static partial int tss_interop_threads();
-    [LibraryImport(Library)] public static partial byte tss_set_interop_threads(int n);
-    [LibraryImport(Library)] public static partial byte tss_flag(int flag);
-    [LibraryImport(Library)] public static partial byte tss_set_flag(int flag, byte on);
     [LibraryImport(Library)] public static partial byte* tss_version();
 
     /// <summary>Turns a native failure into the exception that the package throws.</summary>

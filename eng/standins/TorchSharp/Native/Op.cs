@@ -37,19 +37,6 @@ internal sealed unsafe class Op(string name, string overload = "")
         return (Take(r[0]), Take(r[1]));
     }
 
-    public (torch.Tensor, torch.Tensor, torch.Tensor) Call3(params ReadOnlySpan<Arg> args)
-    {
-        Invoke(args, 3, out var r);
-        return (Take(r[0]), Take(r[1]), Take(r[2]));
-    }
-
-    public torch.Tensor[] CallList(params ReadOnlySpan<Arg> args)
-    {
-        var list = new torch.Tensor[Invoke(args, -1, out var r)];
-        for (int i = 0; i < list.Length; i++) list[i] = Take(r[i]);
-        return list;
-    }
-
     public bool CallBool(params ReadOnlySpan<Arg> args)
     {
         Invoke(args, 1, out var r);

@@ -24,8 +24,6 @@ namespace TorchSharp
 
                 protected Optimizer(nint handle) { }
 
-                public virtual IEnumerable<ILearningRateController> ParamGroups => _parameter_groups;
-
                 ~Optimizer() => Dispose(false);
 
                 public void Dispose()
@@ -40,15 +38,6 @@ namespace TorchSharp
                 public virtual void add_param_group(ParamGroup param_group) => throw new NotImplementedException("add_param_group");
                 public virtual Tensor step(Func<Tensor> closure = null) => throw new NotImplementedException();
                 public virtual IEnumerable<Parameter> parameters() => throw new NotImplementedException();
-
-                public class StateDictionary
-                {
-                    internal StateDictionary() { }
-
-                    public List<OptimizerOptions> Options { get; } = [];
-                    public List<OptimizerState> State { get; } = [];
-                    public List<List<int>> StateIndexRef { get; } = [];
-                }
             }
         }
     }
@@ -76,38 +65,6 @@ namespace TorchSharp.Modules
                 using var grad = p.grad;
                 grad?.zero_().Dispose();
             }
-        }
-
-        public void to(torch.Device device)
-        {
-            foreach (var p in parameters()) _state[p.Handle].to(device);
-        }
-
-        public virtual StateDictionary state_dict()
-        {
-            var dict = new StateDictionary();
-            foreach (var group in _parameter_groups)
-            {
-                dict.Options.Add(group.Options);
-                dict.StateIndexRef.Add([]);
-                foreach (var p in group.Parameters)
-                {
-                    dict.StateIndexRef[^1].Add(dict.State.Count);
-                    dict.State.Add(_state[p.Handle]);
-                }
-            }
-            return dict;
-        }
-
-        public virtual void load_state_dict(StateDictionary state_dict)
-        {
-            var own = this.state_dict();
-            if (state_dict.Options.Count != own.Options.Count) throw new ArgumentException("Invalid optimizer state -- different number of parameter groups.");
-            if (state_dict.State.Count != own.State.Count) throw new ArgumentException("Invalid optimizer state -- different number of states.");
-            for (int i = 0; i < own.Options.Count; i++)
-                if (own.Options[i] != state_dict.Options[i]) own.Options[i].LoadStateDict(state_dict.Options[i]);
-            for (int i = 0; i < own.State.Count; i++)
-                if (own.State[i] != state_dict.State[i]) own.State[i].LoadStateDict(state_dict.State[i]);
         }
 
         protected torch.Tensor _step<T>(Action<T> body, Func<torch.Tensor> loss_closure = null) where T : ParamGroup
@@ -153,8 +110,6 @@ namespace TorchSharp.Modules
     public class ParamGroup<TOptions> : ParamGroup where TOptions : OptimizerOptions
     {
         public ParamGroup() { }
-
-        public ParamGroup(IEnumerable<Parameter> parameters, TOptions options = null) => (Parameters, base.Options) = (parameters, options);
 
         public new TOptions Options { get => (TOptions)base.Options; set => base.Options = value; }
     }

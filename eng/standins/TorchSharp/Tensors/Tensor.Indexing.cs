@@ -15,23 +15,13 @@ public static partial class torch
 
         public static TensorIndex Ellipsis = new() { kind = Kind.Ellipsis };
         public static TensorIndex None = new() { kind = Kind.None };
-        public static TensorIndex Null = new() { kind = Kind.Null };
         public static TensorIndex Colon = Slice();
 
         public static TensorIndex Slice(long? start = null, long? stop = null, long? step = null) => new() { kind = Kind.Slice, start = start, stop = stop, step = step };
-        public static TensorIndex Slice((int? start, int? end) range) => Slice((long?)range.start, (long?)range.end);
-        public static TensorIndex Slice(Range range) => Slice(
-            range.Start.IsFromEnd ? -range.Start.Value : range.Start.Value,
-            !range.End.IsFromEnd ? range.End.Value : range.End.Value == 0 ? null : -range.End.Value);
-        public static TensorIndex Bool(bool value) => new() { kind = Kind.Bool, start = value ? 1 : 0 };
         public static TensorIndex Single(long? index) => new() { kind = Kind.Single, start = index };
         public static TensorIndex Tensor(Tensor tensor) => new() { kind = Kind.Tensor, tensor = tensor };
 
         public static implicit operator TensorIndex(long value) => Single(value);
-        public static implicit operator Tensor(TensorIndex value) => throw new InvalidOperationException("Should not be called.");
-        public static implicit operator TensorIndex((int? start, int? end) range) => Slice(range);
-        public static implicit operator TensorIndex(Range range) => Slice(range);
-        public static implicit operator TensorIndex(Index index) => Single(index.IsFromEnd ? -index.Value : index.Value);
     }
 
     /// <summary>Indexing as in Python: views where they will do, gathering where an index is a tensor.</summary>
@@ -66,24 +56,10 @@ public static partial class torch
         }
 
         [IndexerName("TensorItems")]
-        public Tensor this[long i1, long i2, long i3]
-        {
-            get => index([i1, i2, i3]);
-            set => index_put_(value, [i1, i2, i3]);
-        }
-
-        [IndexerName("TensorItems")]
         public Tensor this[long i1, long i2, long i3, long i4]
         {
             get => index([i1, i2, i3, i4]);
             set => index_put_(value, [i1, i2, i3, i4]);
-        }
-
-        [IndexerName("TensorItems")]
-        public Tensor this[params long[] indices]
-        {
-            get => index(Array.ConvertAll(indices, i => TensorIndex.Single(i)));
-            set => index_put_(value, Array.ConvertAll(indices, i => TensorIndex.Single(i)));
         }
 
         public Tensor index(params TensorIndex[] indices)
@@ -111,15 +87,11 @@ public static partial class torch
 
         public Tensor index_put_(Tensor value, params Tensor[] indices) => index_put_(value, Array.ConvertAll(indices, TensorIndex.Tensor));
 
-        public Tensor index_put_(Tensor value, Tensor[] indices, bool accumulate = false) => index_put_(value, Array.ConvertAll(indices, TensorIndex.Tensor), accumulate);
-
         public Tensor index_put_(Scalar value, params TensorIndex[] indices)
         {
             using var full = Ops.scalar_tensor.Call(value, dtype, Arg.None, device).DetachFromDisposeScope();
             return index_put_(full, indices);
         }
-
-        public Tensor index_put_(Scalar value, params Tensor[] indices) => index_put_(value, Array.ConvertAll(indices, TensorIndex.Tensor));
 
         /// <summary>The part that views can express; <paramref name="tensors"/> holds the rest, one entry a dimension of the view, or is null.</summary>
         private nint View(TensorIndex[] indices, out Tensor[] tensors)

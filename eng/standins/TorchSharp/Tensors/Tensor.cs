@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using TorchSharp.Native;
 using TorchSharp.Utils;
 using static TorchSharp.Native.Bridge;
@@ -23,13 +22,7 @@ public static partial class torch
             s_peakCount = Math.Max(Interlocked.Increment(ref s_totalCount), s_peakCount);
             if (register) OwningDisposeScope = DisposeScopeManager.ThreadSingleton.Register(this);
         }
-
-        public static Tensor UnsafeCreateTensor(nint handle) => new(handle);
-
-        public string name { get; set; }
         public bool IsInvalid => handle == 0;
-        public static long TotalCount => s_totalCount;
-        public static long PeakCount => s_peakCount;
         public nint Handle => handle != 0 ? handle : throw new InvalidOperationException("Tensor invalid -- empty handle.");
 
         public override bool Equals(object obj) => obj is Tensor other && Equals(other);
@@ -63,15 +56,6 @@ public static partial class torch
         public Tensor DetachFromDisposeScope()
         {
             OwningDisposeScope?.Detach(this);
-            return this;
-        }
-
-        public Tensor MoveToOtherDisposeScope(Tensor other) => MoveToOtherDisposeScope(other.OwningDisposeScope);
-
-        public Tensor MoveToOtherDisposeScope(DisposeScope other)
-        {
-            if (OwningDisposeScope is null) other?.Attach(this);
-            else OwningDisposeScope.MoveToOther(other, this);
             return this;
         }
 
@@ -111,18 +95,11 @@ public static partial class torch
         public long NumberOfElements => Info.NumEl;
         public long numel() => NumberOfElements;
         public long ElementSize => Info.ElementSize;
-        public long element_size() => ElementSize;
-        public bool is_integral() => torch.is_integral(dtype);
         public bool is_floating_point() => torch.is_floating_point(dtype);
         public bool is_complex() => torch.is_complex(dtype);
-        public bool is_nonzero() => numel() == 1 ? ToScalar().ToBoolean() : throw new InvalidOperationException("is_nonzero() called on non-singleton tensor");
-        public bool is_cuda => device_type == DeviceType.CUDA;
-        public bool is_meta => device_type == DeviceType.META;
         public bool is_cpu() => device_type == DeviceType.CPU;
-        public bool is_sparse => Info.IsSparse != 0;
         public bool is_leaf => Info.IsLeaf != 0;
         public bool is_contiguous() => Info.IsContiguous != 0;
-        public long storage_offset() => Info.StorageOffset;
         public ScalarType dtype => (ScalarType)Info.DType;
         public DeviceType device_type => (DeviceType)Info.DeviceType;
         public int device_index => Info.DeviceIndex;
@@ -138,23 +115,12 @@ public static partial class torch
 
         public long[] shape => size();
 
-        public long size(int dim) => Along(size(), dim);
-
         public unsafe long[] stride()
         {
             var strides = new long[Dimensions];
             fixed (long* p = strides) Check(tss_strides(Handle, p));
             GC.KeepAlive(this);
             return strides;
-        }
-
-        public long stride(int dim) => Along(stride(), dim);
-
-        private static long Along(long[] values, int dim)
-        {
-            int n = Math.Max(values.Length, 1);
-            if (dim < -n || dim >= n) throw new ExternalException($"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})");
-            return values[dim < 0 ? dim + n : dim];
         }
 
         internal nint DataPointer => Check(tss_data(Handle));
@@ -177,10 +143,6 @@ public static partial class torch
             }
         }
 
-        public void WriteBytesToStream(Stream stream, int bufferSize = 1024) => stream.Write(bytes);
-
-        public void ReadBytesFromStream(Stream stream, int bufferSize = 1024) => stream.ReadExactly(bytes);
-
         public TensorAccessor<T> data<T>() where T : unmanaged
         {
             ValidateType(typeof(T));
@@ -195,16 +157,6 @@ public static partial class torch
             if (dtype == ScalarType.BFloat16) throw new ArgumentException($"No support for {dtype} in TorchSharp");
             if (type != ToType(dtype)) throw new ArgumentException($"{type.Name} is not compatible with {dtype}");
         }
-
-        public double ReadCpuDouble(long i) => ReadCpuValue<double>(i);
-        public float ReadCpuSingle(long i) => ReadCpuValue<float>(i);
-        public int ReadCpuInt32(long i) => ReadCpuValue<int>(i);
-        public long ReadCpuInt64(long i) => ReadCpuValue<long>(i);
-        public byte ReadCpuByte(long i) => ReadCpuValue<byte>(i);
-        public bool ReadCpuBool(long i) => ReadCpuValue<bool>(i);
-        public T ReadCpuValue<T>(long i) where T : unmanaged => is_cpu()
-            ? data<T>()[i]
-            : throw new InvalidOperationException("Reading data from non-CPU memory is not supported. Move or copy the tensor to the cpu before reading.");
 
         public Scalar ToScalar()
         {
@@ -231,8 +183,6 @@ public static partial class torch
 
         public Tensor with_requires_grad(bool requires_grad = true) => requires_grad_(requires_grad);
 
-        public void retain_grad() => Check(tss_retain_grad(Handle));
-
         public Tensor grad
         {
             get => tss_grad(Handle) is var g && g == 0 ? null : new Tensor(g);
@@ -245,15 +195,10 @@ public static partial class torch
 
         public void backward() => autograd.backward([this]);
 
-        public void backward(IList<Tensor> grad_tensors = null, bool retain_graph = false, bool create_graph = false, IList<Tensor> inputs = null) =>
-            autograd.backward([this], grad_tensors, retain_graph, create_graph, inputs);
-
         public override string ToString() => $"[{string.Join("x", shape)}], type = {dtype}, device = {device}";
     }
 
     internal static byte Flag(bool value) => value ? (byte)1 : (byte)0;
-
-    public static void CheckForErrors() { }
 
     private static Type ToType(ScalarType type) => type switch
     {

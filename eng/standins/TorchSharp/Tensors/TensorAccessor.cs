@@ -18,7 +18,6 @@ public sealed unsafe class TensorAccessor<T> : IDisposable, IEnumerable<T> where
     }
 
     public long Count { get; }
-    public bool IsReadOnly => false;
 
     public T this[params long[] indices]
     {
@@ -61,19 +60,9 @@ public sealed unsafe class TensorAccessor<T> : IDisposable, IEnumerable<T> where
         return result;
     }
 
-    public void CopyTo(T[] array, int arrayIndex = 0, long tensorIndex = 0) => CopyTo(array.AsSpan(), arrayIndex, tensorIndex);
-
     public void CopyTo(Span<T> array, int arrayIndex = 0, long tensorIndex = 0)
     {
         for (; arrayIndex < array.Length && tensorIndex < Count; arrayIndex++, tensorIndex++) array[arrayIndex] = _data[Offset(tensorIndex)];
-        GC.KeepAlive(_tensor);
-    }
-
-    public void CopyFrom(T[] array, int arrayIndex = 0, long tensorIndex = 0) => CopyFrom(array.AsSpan(), arrayIndex, tensorIndex);
-
-    public void CopyFrom(ReadOnlySpan<T> array, int arrayIndex = 0, long tensorIndex = 0)
-    {
-        for (; arrayIndex < array.Length && tensorIndex < Count; arrayIndex++, tensorIndex++) _data[Offset(tensorIndex)] = array[arrayIndex];
         GC.KeepAlive(_tensor);
     }
 
