@@ -32,10 +32,9 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         var norm = new NormSettings((int)groups, epsilon, silu);
         if (is_grad_enabled())
         {
-            var call = new Call(norm);
-            Tensor tracked = apply(x, weight, bias, scale!, shift!, call);
-            call.Release();
-            return tracked;
+            // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
+            using var scope = NewDisposeScope();
+            return apply(x, weight, bias, scale!, shift!, norm).MoveToOuterDisposeScope();
         }
         var (y, statistics) = Forward(x, weight, bias, scale, shift, norm);
         statistics.Dispose();
@@ -46,11 +45,12 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2]);
-        var (scale, shift, call) = ((Tensor?)vars[3], (Tensor?)vars[4], (Call)vars[5]);
-        (call.Y, call.Statistics) = Forward(x, weight, bias, scale, shift, call.Norm);
-        ctx.save_for_backward([x, weight, bias, scale!, shift!, call.Statistics]);
-        ctx.save_data(Settings, call.Norm);
-        return call.Y;
+        var (scale, shift, norm) = ((Tensor?)vars[3], (Tensor?)vars[4], (NormSettings)vars[5]);
+        var (y, statistics) = Forward(x, weight, bias, scale, shift, norm);
+        ctx.save_for_backward([x, weight, bias, scale!, shift!, statistics]);
+        ctx.save_data(Settings, norm);
+        ctx.set_materialize_grads(false);
+        return y;
     }
 
     /// <inheritdoc/>
@@ -101,22 +101,6 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
             run(0);
         else
             Parallel.For(0, images, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, get_num_threads()) }, run);
-    }
-
-    /// <summary>What forward made: the graph holds its tensors by handles of its own, so that ours are to be freed once it is wired.</summary>
-    private sealed class Call(NormSettings norm)
-    {
-        public NormSettings Norm { get; } = norm;
-
-        public Tensor? Y { get; set; }
-
-        public Tensor? Statistics { get; set; }
-
-        public void Release()
-        {
-            Y?.Dispose();
-            Statistics?.Dispose();
-        }
     }
 
     /// <param name="Groups">Groups of channels.</param>
