@@ -23,6 +23,7 @@ public static unsafe partial class torch
 
             public void save_for_backward(List<Tensor> tensors) => _toSave = tensors;
             public void save_data(string key, object value) => _data[key] = value;
+            public void set_materialize_grads(bool value) => MaterializeGrads = value;
             public object get_data(string key) => _data.GetValueOrDefault(key);
 
             public List<Tensor> get_saved_variables()
