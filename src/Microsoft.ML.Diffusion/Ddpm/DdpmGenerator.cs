@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
@@ -39,7 +38,7 @@ internal sealed class DdpmGenerator(
             CancellationToken = cancellationToken,
         });
         var pixels = result.clamp(-1, 1).to(CPU).contiguous();
-        MemoryMarshal.Cast<byte, float>(pixels.bytes).CopyTo(images);
+        HostMemory.Floats(pixels).CopyTo(images);
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Diffusion;
@@ -81,11 +80,9 @@ internal static class DdpmLikelihood
     private static LikelihoodEvaluator.Batch Batch(DdpmModel model, float[] pixels, List<long> labels, List<long> seeds)
     {
         var shape = model.Info.Shape;
-        using var images = empty([seeds.Count, shape.Channels, shape.Height, shape.Width], float32);
-        pixels.AsSpan(0, (int)images.numel()).CopyTo(MemoryMarshal.Cast<byte, float>(images.bytes));
         long[] classes = [.. labels];
         return new LikelihoodEvaluator.Batch(
-            images.to(model.Device, copy: true),
+            HostMemory.ToTensor(pixels.AsSpan(0, seeds.Count * model.Info.Image.Size), [seeds.Count, shape.Channels, shape.Height, shape.Width], model.Device),
             (x, t) =>
             {
                 using var y = shape.Classes > 0 ? tensor(classes, int64, model.Device) : null;

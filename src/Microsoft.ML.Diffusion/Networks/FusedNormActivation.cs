@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
@@ -166,7 +165,7 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
 
         private static Span<float> Row(Tensor tensor, int row, int rows)
         {
-            var values = MemoryMarshal.Cast<byte, float>(tensor.bytes);
+            var values = HostMemory.Floats(tensor);
             int length = values.Length / rows;
             return values.Slice(row * length, length);
         }

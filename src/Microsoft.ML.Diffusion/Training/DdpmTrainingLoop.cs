@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
@@ -119,12 +118,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         return mean.item<float>();
     }
 
-    private Tensor Images(TrainingBatch batch)
-    {
-        var images = empty([settings.BatchSize, settings.Shape.Channels, settings.Shape.Height, settings.Shape.Width], float32);
-        batch.Images.CopyTo(MemoryMarshal.Cast<byte, float>(images.bytes));
-        return images.to(device);
-    }
+    private Tensor Images(TrainingBatch batch) =>
+        HostMemory.ToTensor(batch.Images, [settings.BatchSize, settings.Shape.Channels, settings.Shape.Height, settings.Shape.Width], device);
 
     /// <summary>The batch's classes, some replaced by the null class so that one network learns both of classifier-free guidance (Ho and Salimans 2022, algorithm 1).</summary>
     private Tensor Labels(TrainingBatch batch, Generator draws)

@@ -29,7 +29,7 @@ internal sealed partial class FlatAdam
     }
 
     private static Span<float> Piece(Tensor vector, int index, int length) =>
-        MemoryMarshal.Cast<byte, float>(vector.bytes).Slice(index * Chunk, Math.Min(Chunk, length - index * Chunk));
+        HostMemory.Floats(vector).Slice(index * Chunk, Math.Min(Chunk, length - index * Chunk));
 
     private static double SumOfSquares(ReadOnlySpan<float> values)
     {

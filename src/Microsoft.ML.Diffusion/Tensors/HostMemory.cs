@@ -1,0 +1,24 @@
+using System.Runtime.InteropServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>The one place where numbers pass between managed memory and tensors' own.</summary>
+internal static class HostMemory
+{
+    /// <summary>The memory of a tensor, not a copy.</summary>
+    /// <param name="tensor">Float32, on the CPU, contiguous, under 2 GB; has to outlive the span.</param>
+    public static Span<float> Floats(Tensor tensor) => MemoryMarshal.Cast<byte, float>(tensor.bytes);
+
+    /// <summary>Makes a tensor of numbers.</summary>
+    /// <param name="values">As many as <paramref name="shape"/> says, row by row.</param>
+    /// <param name="shape">The tensor's shape.</param>
+    /// <param name="device">Where it is wanted.</param>
+    /// <returns>Float32; the caller disposes it.</returns>
+    public static Tensor ToTensor(ReadOnlySpan<float> values, long[] shape, Device device)
+    {
+        using var scope = NewDisposeScope();
+        Tensor tensor = empty(shape, float32);
+        values.CopyTo(Floats(tensor));
+        return tensor.to(device).MoveToOuterDisposeScope();
+    }
+}
