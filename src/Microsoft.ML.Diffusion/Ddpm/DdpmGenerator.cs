@@ -23,7 +23,7 @@ internal sealed class DdpmGenerator(
     public void Generate(ReadOnlySpan<long> labels, ReadOnlySpan<long> seeds, Span<float> images)
     {
         var model = lease.Model;
-        DeviceSelection.UseAllCores();
+        using var cores = DeviceSelection.Enter(model.Device);
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);

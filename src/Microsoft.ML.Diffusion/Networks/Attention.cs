@@ -9,6 +9,8 @@ internal static class Attention
     /// <returns>[N, T, heads·d].</returns>
     public static Tensor Apply(Tensor qkv, int heads)
     {
+        if (FusedAttention.TryApply(qkv, heads) is { } fused)
+            return fused;
         long[] shape = qkv.shape;
         long batch = shape[0], positions = shape[1], width = shape[2] / 3;
         using Tensor split = qkv.view(batch, positions, 3, heads, width / heads);

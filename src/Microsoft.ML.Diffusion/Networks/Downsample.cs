@@ -5,8 +5,6 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>Halves both sides: a 3x3 convolution of stride 2, or the mean of 2x2 pixels.</summary>
 internal sealed class Downsample : nn.Module<Tensor, Tensor>
 {
-    private static readonly long[] RightAndBottom = [0, 1, 0, 1];
-
     private readonly bool _asymmetric;
     [ComponentName(Name = "conv")] private readonly Conv2dLayer? _conv;
 
@@ -31,7 +29,6 @@ internal sealed class Downsample : nn.Module<Tensor, Tensor>
             return nn.functional.avg_pool2d(x, 2, 2);
         if (!_asymmetric)
             return _conv.forward(x);
-        using Tensor padded = nn.functional.pad(x, RightAndBottom);
-        return _conv.forward(padded);
+        return _conv.ApplyAsymmetric(x);
     }
 }

@@ -6,12 +6,16 @@ internal sealed class DropoutMask(double share, Generator generator)
     /// <summary>Draws what is left out; on the device of the activations.</summary>
     public Generator Generator { get; set; } = generator;
 
+    /// <summary>Whether anything is left out.</summary>
+    /// <param name="training">Whether the module is in training mode.</param>
+    public bool Acts(bool training) => training && share > 0;
+
     /// <summary>Zeroes a share of the activations and scales the rest so that the mean stays; does nothing outside training.</summary>
     /// <param name="x">Any shape; disposed where a new tensor is returned.</param>
     /// <param name="training">Whether the module is in training mode.</param>
     public Tensor Apply(Tensor x, bool training)
     {
-        if (!training || share == 0)
+        if (!Acts(training))
             return x;
         using Tensor mask = empty(x.shape, x.dtype, x.device).bernoulli_(1 - share, Generator).mul_(1 / (1 - share));
         Tensor kept = x * mask;

@@ -31,11 +31,13 @@ internal sealed class GroupNormLayer : nn.Module<Tensor, Tensor>
     /// <param name="film">[N or 1, 2C], the scales and then the shifts; null: none.</param>
     public Tensor Apply(Tensor x, bool silu, Tensor? film = null)
     {
-        if (film is null)
-            return NormActivation.Apply(x, _groups, _weight, _bias, _epsilon, null, null, silu);
-        long channels = film.shape[1] / 2;
-        using Tensor scale = film.narrow(1, 0, channels);
-        using Tensor shift = film.narrow(1, channels, channels);
-        return NormActivation.Apply(x, _groups, _weight, _bias, _epsilon, scale, shift, silu);
+        using NormArguments norm = With(silu, film);
+        return NormActivation.Apply(x, norm);
     }
+
+    /// <summary>The same for an operator that the norm is fused into.</summary>
+    /// <param name="silu">Whether SiLU follows.</param>
+    /// <param name="film">[N or 1, 2C], the scales and then the shifts; null: none.</param>
+    /// <returns>The caller disposes it.</returns>
+    public NormArguments With(bool silu, Tensor? film = null) => new(_weight, _bias, film, new NormSettings((int)_groups, _epsilon, silu));
 }

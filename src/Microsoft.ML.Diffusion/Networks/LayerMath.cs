@@ -14,6 +14,11 @@ internal static class LayerMath
     /// <summary>None in either direction.</summary>
     internal static readonly long[] Zero = [0, 0];
 
+    private static readonly long[] RightAndBottom = [0, 1, 0, 1];
+
+    /// <summary>Twice in each direction.</summary>
+    private static readonly double[] Twice = [2, 2];
+
     /// <summary>Convolves.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="weight">[D, C, k, k].</param>
@@ -23,6 +28,8 @@ internal static class LayerMath
     /// <returns>[N, D, H', W'].</returns>
     public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding)
     {
+        if (Fused(x, weight, bias, strides, padding) is { } fused)
+            return fused;
         ScalarType type = x.dtype;
         if (weight.dtype == type)
             return nn.functional.conv2d(x, weight, bias, strides, padding);
@@ -30,6 +37,78 @@ internal static class LayerMath
         using Tensor? b = bias?.to(type);
         return nn.functional.conv2d(x, w, b, strides, padding);
     }
+
+    /// <summary>Convolves with one zero to the right and one below.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="weight">[D, C, k, k].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="strides">Rows and columns between two outputs.</param>
+    /// <returns>[N, D, H', W'].</returns>
+    public static Tensor ConvolveAsymmetric(Tensor x, Tensor weight, Tensor? bias, long[] strides)
+    {
+        if (FusedProduct.TryApply(x, weight, bias, (int)strides[0], before: 0, after: 1) is { } fused)
+            return fused;
+        using Tensor padded = nn.functional.pad(x, RightAndBottom);
+        return Convolve(padded, weight, bias, strides, Zero);
+    }
+
+    private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding)
+    {
+        if (strides is [1, 1] && padding is [1, 1] && weight.shape[2] == 3)
+            return FusedConvolution.TryApply(x, weight, bias);
+        // Over windows of many pixels the copies would cost more than the product saves.
+        if (strides[0] == strides[1] && padding[0] == padding[1] && weight.shape[2] <= 4 && (weight.shape[2] == 1 || strides[0] > 1))
+            return FusedProduct.TryApply(x, weight, bias, (int)strides[0], (int)padding[0], (int)padding[0]);
+        return null;
+    }
+
+    /// <summary>A 1x1 convolution with what surrounds it.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="weight">[D, C, 1, 1].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
+    /// <returns>[N, D, H, W].</returns>
+    public static Tensor Project(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
+    {
+        if (FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend) is { } fused)
+            return fused;
+        using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
+        Tensor y = Convolve(entered, weight, bias, One, Zero);
+        return addend is null ? y : y.add_(addend);
+    }
+
+    /// <summary>A 3x3 convolution of stride 1 with what surrounds it.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="weight">[D, C, 3, 3].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
+    /// <returns>[N, D, H, W].</returns>
+    public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
+    {
+        if (FusedConvolution.TryApply(x, weight, bias, norm, addend) is { } fused)
+            return fused;
+        using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
+        Tensor y = Convolve(entered, weight, bias, One, One);
+        return addend is null ? y : y.add_(addend);
+    }
+
+    /// <summary>Doubles both sides of an image by nearest neighbours, then convolves it 3x3.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="weight">[D, C, 3, 3].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <returns>[N, D, 2H, 2W].</returns>
+    public static Tensor ConvolveDoubled(Tensor x, Tensor weight, Tensor? bias)
+    {
+        if (FusedConvolution.TryApply(x, weight, bias, doubled: true) is { } fused)
+            return fused;
+        using Tensor large = Double(x);
+        return Convolve(large, weight, bias, One, One);
+    }
+
+    /// <summary>Doubles both sides of an image by nearest neighbours: [N, C, H, W] to [N, C, 2H, 2W].</summary>
+    public static Tensor Double(Tensor x) => nn.functional.interpolate(x, scale_factor: Twice, mode: InterpolationMode.Nearest);
 
     /// <summary>Multiplies the last dimension.</summary>
     /// <param name="x">[…, C].</param>

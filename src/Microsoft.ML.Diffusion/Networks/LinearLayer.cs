@@ -27,9 +27,12 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x) => LayerMath.Multiply(x, _weight, _bias);
 
     /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
-    public Tensor Convolve(Tensor x)
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
+    public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null)
     {
         using Tensor kernel = _weight.view(_weight.shape[0], _weight.shape[1], 1, 1);
-        return LayerMath.Convolve(x, kernel, _bias, LayerMath.One, LayerMath.Zero);
+        return LayerMath.Project(x, kernel, _bias, norm, addend);
     }
 }

@@ -8,20 +8,14 @@ internal static class NormActivation
 {
     /// <summary>y = a(n(x)·(1 + scale) + shift), n the group norm of Wu and He 2018 with its weight and bias, a SiLU or nothing.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
-    /// <param name="groups">Groups of channels that share mean and variance; divides C.</param>
-    /// <param name="weight">[C].</param>
-    /// <param name="bias">[C].</param>
-    /// <param name="epsilon">Added to the variance.</param>
-    /// <param name="scale">[N or 1, C] or null; null together with <paramref name="shift"/>.</param>
-    /// <param name="shift">[N or 1, C] or null.</param>
-    /// <param name="silu">Whether x·sigmoid(x) follows.</param>
+    /// <param name="norm">The norm and what follows; not disposed.</param>
     /// <returns>[N, C, H, W] in x's type.</returns>
-    public static Tensor Apply(Tensor x, long groups, Tensor weight, Tensor bias, double epsilon, Tensor? scale, Tensor? shift, bool silu)
+    public static Tensor Apply(Tensor x, NormArguments norm)
     {
-        if (FusedNormActivation.TryApply(x, groups, weight, bias, epsilon, scale, shift, silu) is { } fused)
+        if (FusedNormActivation.TryApply(x, norm) is { } fused)
             return fused;
-        Tensor h = Normalize(x, groups, weight, bias, epsilon);
-        return Modulate(h, scale, shift, silu);
+        Tensor h = Normalize(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
+        return Modulate(h, norm.Scale, norm.Shift, norm.Settings.Silu);
     }
 
     /// <summary>The part after the norm, for norms of other kinds; disposes <paramref name="normalized"/>.</summary>

@@ -47,24 +47,21 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     /// <returns>[N, D, H, W].</returns>
     public override Tensor forward(Tensor x, Tensor projection)
     {
-        using Tensor entered = _norm1.Apply(x, silu: true);
-        using Tensor h = _conv1.forward(entered);              // [N, D, H, W]
-        Tensor conditioned;
-        if (_film)
-        {
-            conditioned = _norm2.Apply(h, silu: true, film: projection);
-        }
-        else
-        {
-            using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
-            using Tensor added = h + rows;
-            conditioned = _norm2.Apply(added, silu: true);
-        }
-        using Tensor dropped = _dropout.Apply(conditioned, training);
-        Tensor output = _conv2.forward(dropped);
-        if (_skip is null)
-            return output.add_(x);
-        using Tensor skip = _skip.forward(x);
-        return output.add_(skip);
+        using NormArguments first = _norm1.With(silu: true);
+        using Tensor h = _conv1.Apply(x, first);               // [N, D, H, W]
+        using Tensor skip = _skip is null ? x.alias() : _skip.forward(x);
+        using NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
+        using Tensor conditioned = _film ? h.alias() : AddRows(h, projection);
+        if (!_dropout.Acts(training))
+            return _conv2.Apply(conditioned, second, skip);
+        Tensor activated = NormActivation.Apply(conditioned, second);
+        using Tensor dropped = _dropout.Apply(activated, training);
+        return _conv2.Apply(dropped, norm: null, skip);
+    }
+
+    private static Tensor AddRows(Tensor h, Tensor projection)
+    {
+        using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
+        return h + rows;
     }
 }

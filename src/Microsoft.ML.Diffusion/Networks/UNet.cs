@@ -116,7 +116,7 @@ internal sealed class UNet : DenoisingNetwork
             Tensor joined;
             using (h)
             using (Tensor skip = skips.Pop())
-                joined = cat([h, skip], 1);             // [N, C + S, H, W]
+                joined = FusedConcatenation.Apply(h, skip);   // [N, C + S, H, W]
             using (joined)
                 h = RunBlock(stage, joined, embedding.Projections[next++]);
             if (stage.Resample is { } up)
@@ -126,9 +126,9 @@ internal sealed class UNet : DenoisingNetwork
                 h = large;
             }
         }
-        using Tensor activated = _output.Norm.Apply(h, silu: true);
-        h.Dispose();
-        return _output.Convolution.forward(activated);
+        using (h)
+        using (NormArguments norm = _output.Norm.With(silu: true))
+            return _output.Convolution.Apply(h, norm);
     }
 
     private Tensor Enter(Tensor x)

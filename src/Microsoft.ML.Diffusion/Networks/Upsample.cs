@@ -5,8 +5,6 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>Doubles both sides: nearest neighbours, then a 3x3 convolution or nothing.</summary>
 internal sealed class Upsample : nn.Module<Tensor, Tensor>
 {
-    private static readonly double[] Twice = [2, 2];
-
     [ComponentName(Name = "conv")] private readonly Conv2dLayer? _conv;
 
     /// <summary>Makes one.</summary>
@@ -23,12 +21,5 @@ internal sealed class Upsample : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>[N, C, H, W] to [N, D, 2H, 2W].</summary>
-    public override Tensor forward(Tensor x)
-    {
-        Tensor large = nn.functional.interpolate(x, scale_factor: Twice, mode: InterpolationMode.Nearest);
-        if (_conv is null)
-            return large;
-        using (large)
-            return _conv.forward(large);
-    }
+    public override Tensor forward(Tensor x) => _conv is null ? LayerMath.Double(x) : _conv.ApplyDoubled(x);
 }

@@ -30,7 +30,18 @@ internal static class DeviceSelection
     /// <summary>Lets libtorch use the cores that are there: on small virtual machines it takes two virtual cores for one physical, and starts with a single thread.</summary>
     public static void UseAllCores()
     {
-        if (get_num_threads() == 1 && Environment.ProcessorCount > 1 && Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is null)
+        if (get_num_threads() == 1 && !Cores.AreReserved && Environment.ProcessorCount > 1 && Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is null)
             set_num_threads(Environment.ProcessorCount);
+    }
+
+    /// <summary>Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>).</summary>
+    /// <returns>Ends it; dispose it on the same thread.</returns>
+    public static Cores.Reservation Enter(Device device)
+    {
+        UseAllCores();
+        if (device.type != DeviceType.CPU)
+            return default;
+        HostMemory.KeepFreedBlocks();
+        return Cores.Reserve();
     }
 }

@@ -49,7 +49,11 @@ public class NormActivationBenchmarks
 
     /// <summary>The library's.</summary>
     [Benchmark]
-    public void Fused() => Measure(() => NormActivation.Apply(_x, Groups, _weight, _bias, Epsilon, _scale, _shift, silu: true));
+    public void Fused() => Measure(() =>
+    {
+        using var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));
+        return NormActivation.Apply(_x, norm);
+    });
 
     private void Measure(Func<Tensor> forward)
     {

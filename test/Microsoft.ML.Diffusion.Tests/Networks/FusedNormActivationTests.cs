@@ -31,7 +31,7 @@ public sealed class FusedNormActivationTests
 
         using var noGrad = no_grad();
         var actual = FusedNormActivation.TryApply(
-            x.to(float32), groups, weight.to(float32), bias.to(float32), 1e-5, scale?.to(float32), shift?.to(float32), silu);
+            x.to(float32), Norm(groups, weight.to(float32), bias.to(float32), scale?.to(float32), shift?.to(float32), silu));
         Assert.IsNotNull(actual);
         CollectionAssert.AreEqual(expected.shape, actual.shape);
         Assert.IsLessThan(2e-6, ((actual.to(float64) - expected).abs() / (expected.abs() + 1)).max().item<double>());
@@ -63,7 +63,7 @@ public sealed class FusedNormActivationTests
         (y * dy).sum().backward();
 
         var fused = inputs.ConvertAll(t => t.to(float32).requires_grad_());
-        var z = FusedNormActivation.TryApply(fused[0], groups, fused[1], fused[2], 1e-5, film ? fused[3] : null, film ? fused[4] : null, silu)!;
+        var z = FusedNormActivation.TryApply(fused[0], Norm(groups, fused[1], fused[2], film ? fused[3] : null, film ? fused[4] : null, silu))!;
         (z * dy.to(float32)).sum().backward();
         for (int i = 0; i < inputs.Count; i++)
         {
@@ -104,7 +104,7 @@ public sealed class FusedNormActivationTests
         var x = randn([1, 8, 8, 16], float32, generator: generator).add(3000).permute(0, 3, 1, 2);
         var (weight, bias) = (ones(16), zeros(16));
         var expected = nn.functional.group_norm(x.to(float64), 4, ones(16, float64), zeros(16, float64), 1e-5);
-        var actual = FusedNormActivation.TryApply(x, 4, weight, bias, 1e-5, null, null, silu: false)!;
+        var actual = FusedNormActivation.TryApply(x, Norm(4, weight, bias, null, null, silu: false))!;
         Assert.IsLessThan(2e-3, (actual.to(float64) - expected).abs().max().item<double>(), "float32 holds 3000 to 2e-4");
     }
 
@@ -115,9 +115,12 @@ public sealed class FusedNormActivationTests
         var (weight, bias) = (ones(16), zeros(16));
         var last = zeros(1, 4, 4, 16).permute(0, 3, 1, 2);
         using var noGrad = no_grad();
-        Assert.IsNotNull(FusedNormActivation.TryApply(last, 4, weight, bias, 1e-5, null, null, true));
-        Assert.IsNull(FusedNormActivation.TryApply(zeros(1, 16, 4, 4), 4, weight, bias, 1e-5, null, null, true), "planes");
-        Assert.IsNull(FusedNormActivation.TryApply(last.to(bfloat16), 4, weight, bias, 1e-5, null, null, true), "another type");
-        Assert.IsNull(FusedNormActivation.TryApply(zeros(1, 4, 4, 6).permute(0, 3, 1, 2), 3, ones(6), zeros(6), 1e-5, null, null, true), "broken vectors");
+        Assert.IsNotNull(FusedNormActivation.TryApply(last, Norm(4, weight, bias, null, null, true)));
+        Assert.IsNull(FusedNormActivation.TryApply(zeros(1, 16, 4, 4), Norm(4, weight, bias, null, null, true)), "planes");
+        Assert.IsNull(FusedNormActivation.TryApply(last.to(bfloat16), Norm(4, weight, bias, null, null, true)), "another type");
+        Assert.IsNull(FusedNormActivation.TryApply(zeros(1, 4, 4, 6).permute(0, 3, 1, 2), Norm(3, ones(6), zeros(6), null, null, true)), "broken vectors");
     }
+
+    private static NormArguments Norm(int groups, Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, bool silu) =>
+        new(weight, bias, scale is null ? null : cat([scale, shift!], 1), new NormSettings(groups, 1e-5, silu));
 }

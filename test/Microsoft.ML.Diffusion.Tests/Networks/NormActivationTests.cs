@@ -33,7 +33,7 @@ public sealed class NormActivationTests
                 want[i] = silu ? y / (1 + Math.Exp(-y)) : y;
             }
         }
-        Tensor got = NormActivation.Apply(x, groups, weight, bias, epsilon, film ? scale : null, film ? shift : null, silu);
+        Tensor got = NormActivation.Apply(x, new(weight, bias, film ? cat([scale, shift], 1) : null, new NormSettings(groups, epsilon, silu)));
         new Tolerance(2e-6, 2e-6).Check(want, Tolerance.Values(got), "y");
         CollectionAssert.AreEqual(values, Tolerance.Values(x), "the input is not changed");
     }
@@ -45,7 +45,7 @@ public sealed class NormActivationTests
         using var generator = new Generator(1);
         // A large mean and a small deviation: sums in bfloat16 would lose the deviation.
         Tensor x = (randn([1, 8, 32, 32], generator: generator) + 8).to(ScalarType.BFloat16);
-        Tensor y = NormActivation.Apply(x, 1, ones(8), zeros(8), 1e-5, null, null, silu: false);
+        Tensor y = NormActivation.Apply(x, new(ones(8), zeros(8), null, new NormSettings(1, 1e-5, Silu: false)));
         Assert.AreEqual(ScalarType.BFloat16, y.dtype);
         double[] values = Tolerance.Values(y);
         Assert.AreEqual(0, values.Average(), 0.005);

@@ -1,0 +1,84 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L}"/>: it keeps queries, keys, values and the mixture,
+/// and a number for each query instead of its weights. Differentiable once.
+/// </summary>
+internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<FusedAttention>
+{
+    private const string Settings = "settings";
+
+    /// <inheritdoc/>
+    public override string Name => nameof(FusedAttention);
+
+    /// <summary>Runs it where it can.</summary>
+    /// <param name="qkv">[N, T, 3·heads·d].</param>
+    /// <param name="heads">Number of heads.</param>
+    /// <returns>[N, T, heads·d]; null where the plain operators have to do it.</returns>
+    public static Tensor? TryApply(Tensor qkv, int heads)
+    {
+        long[] shape = qkv.shape;
+        if (!HostKernels.Take(qkv, qkv) || !qkv.is_contiguous() || shape[2] % (3 * heads) != 0)
+            return null;
+        var size = new AttentionSize((int)shape[0], (int)shape[1], heads, (int)shape[2] / 3 / heads);
+        if (LanesFor(size) == 0)
+            return null;
+        if (!is_grad_enabled())
+        {
+            Tensor y = empty([shape[0], shape[1], shape[2] / 3], float32);
+            Apply(size, qkv, y, null);
+            return y;
+        }
+        using var scope = NewDisposeScope();
+        return apply(qkv, size).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
+    {
+        var (qkv, size) = ((Tensor)vars[0], (AttentionSize)vars[1]);
+        Tensor y = empty([size.Images, size.Positions, (long)size.Heads * size.Width], float32);
+        Tensor normalizers = empty([size.Images, size.Heads, size.Positions], float32);
+        Apply(size, qkv, y, normalizers);
+        ctx.save_for_backward([qkv, y, normalizers]);
+        ctx.save_data(Settings, size);
+        ctx.set_materialize_grads(false);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
+    {
+        using var scope = NewDisposeScope();
+        // TorchSharp hands over a handle of its own and does not free it.
+        using Tensor given = grad_output;
+        var saved = ctx.get_saved_variables();
+        var size = (AttentionSize)ctx.get_data(Settings);
+        Tensor dy = given.contiguous(), dqkv = empty(saved[0].shape, float32);
+        float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]), normalizers = HostMemory.Pointer(saved[2]);
+        int lanes = LanesFor(size);
+        if (lanes == 16)
+            AttentionKernel<Lanes512>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        else if (lanes == 8)
+            AttentionKernel<Lanes256>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        else
+            AttentionKernel<Lanes128>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        return [dqkv.MoveToOuterDisposeScope(), null!];
+    }
+
+    private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
+    {
+        float* statistics = normalizers is null ? null : HostMemory.Pointer(normalizers);
+        int lanes = LanesFor(size);
+        if (lanes == 16)
+            AttentionKernel<Lanes512>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+        else if (lanes == 8)
+            AttentionKernel<Lanes256>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+        else
+            AttentionKernel<Lanes128>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+    }
+
+    private static int LanesFor(AttentionSize size) => Math.Min(Lanes.Dividing(size.Positions), Lanes.Dividing(size.Width));
+}

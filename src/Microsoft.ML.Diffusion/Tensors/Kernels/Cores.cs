@@ -1,0 +1,58 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// Splits a kernel's work over the processor's cores. libtorch's own threads wait for their next task by spinning: while our kernels run they would take every other
+/// core from them, so <see cref="Reserve"/> holds libtorch to the calling thread.
+/// </summary>
+internal static class Cores
+{
+    [ThreadStatic] private static int s_reserved;
+
+    /// <summary>How many may work: as many as libtorch was given.</summary>
+    public static int Count => s_reserved > 0 ? s_reserved : Math.Max(1, get_num_threads());
+
+    /// <summary>Whether the calling thread has reserved them.</summary>
+    public static bool AreReserved => s_reserved > 0;
+
+    /// <summary>Keeps the cores for our kernels on the calling thread: libtorch's operators run on that thread alone until the result is disposed, on the same thread.</summary>
+    public static Reservation Reserve()
+    {
+        if (AreReserved)
+            return default;
+        s_reserved = Math.Max(1, get_num_threads());
+        set_num_threads(1);
+        return new(outermost: true);
+    }
+
+    /// <summary>Runs every part once and returns when all are done.</summary>
+    /// <param name="parts">How many.</param>
+    /// <param name="run">Does one.</param>
+    public static void Run(int parts, Action<int> run)
+    {
+        int cores = Math.Min(parts, Count);
+        if (cores > 1)
+        {
+            Parallel.For(0, parts, new ParallelOptions { MaxDegreeOfParallelism = cores }, run);
+            return;
+        }
+        for (int part = 0; part < parts; part++)
+            run(part);
+    }
+
+    /// <summary>Gives the cores back.</summary>
+    internal readonly struct Reservation : IDisposable
+    {
+        private readonly bool _outermost;
+
+        internal Reservation(bool outermost) => _outermost = outermost;
+
+        /// <inheritdoc/>
+        public void Dispose()
+        {
+            if (!_outermost)
+                return;
+            set_num_threads(s_reserved);
+            s_reserved = 0;
+        }
+    }
+}

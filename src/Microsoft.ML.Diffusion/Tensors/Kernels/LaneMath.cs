@@ -1,0 +1,31 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Elementary functions of a register of floats.</summary>
+/// <typeparam name="L">The register.</typeparam>
+internal static class LaneMath<L>
+    where L : unmanaged, ILanes<L>
+{
+    /// <summary>eˣ to 2 units in the last place (Cephes' expf: 2ⁿ times a polynomial of degree 6). Below −87 it is e⁻⁸⁷, above 88 it is e⁸⁸: sigmoids and softmaxes do not see the difference.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L Exp(L x)
+    {
+        x = L.Min(L.All(88), L.Max(L.All(-87), x));
+        L n = L.Round(x * L.All(1.44269504f));
+        // ln 2 in two parts, so that the remainder is exact.
+        L r = L.Fma(n, L.All(-0.693359375f), x);
+        r = L.Fma(n, L.All(2.12194440e-4f), r);
+        L p = L.Fma(L.All(1.9875691500e-4f), r, L.All(1.3981999507e-3f));
+        p = L.Fma(p, r, L.All(8.3334519073e-3f));
+        p = L.Fma(p, r, L.All(4.1665795894e-2f));
+        p = L.Fma(p, r, L.All(1.6666665459e-1f));
+        p = L.Fma(p, r, L.All(5.0000001201e-1f));
+        p = L.Fma(p, r * r, r + L.All(1));
+        return p * L.PowerOfTwo(n);
+    }
+
+    /// <summary>1/(1 + e⁻ˣ).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L Sigmoid(L x) => L.Reciprocal(L.All(1) + Exp(L.All(0) - x));
+}

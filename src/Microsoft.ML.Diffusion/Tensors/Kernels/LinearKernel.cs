@@ -1,0 +1,69 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Products of many rows with a weight, in the widest registers that its sides fill.</summary>
+internal static unsafe class LinearKernel
+{
+    /// <summary>Floats of the register for a weight; 0 where there is none.</summary>
+    public static int LanesFor(long inputs, long outputs) => Math.Min(Lanes.Dividing(inputs), Lanes.Dividing(outputs));
+
+    /// <summary>Whether the kernel takes so many rows.</summary>
+    public static bool Takes(long rows) => rows >= 4 && rows % 2 == 0;
+
+    /// <inheritdoc cref="LinearProduct{L}.Apply"/>
+    public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
+    {
+        int lanes = LanesFor(inputs, outputs);
+        if (lanes == 16)
+            LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+        else if (lanes == 8)
+            LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+        else
+            LinearProduct<Lanes128>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+    }
+
+    /// <inheritdoc cref="LinearProduct{L}.WeightGradient"/>
+    public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
+    {
+        int lanes = LanesFor(inputs, outputs);
+        if (lanes == 16)
+            LinearProduct<Lanes512>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+        else if (lanes == 8)
+            LinearProduct<Lanes256>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+        else
+            LinearProduct<Lanes128>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+    }
+
+    /// <summary>The gradient of a strided convolution's input: every window's gradient, added where its pixels lie.</summary>
+    /// <param name="size">The sizes.</param>
+    /// <param name="windows">[N·H'·W', k·k·C].</param>
+    /// <param name="dx">[N, H, W, C], written.</param>
+    public static void AddWindows(WindowSize size, float* windows, float* dx) => Cores.Run(size.Images, image =>
+    {
+        nint outputs = size.Outputs / size.Images, floats = (nint)size.Height * size.Width * size.Channels;
+        int segment = size.Kernel * size.Channels;
+        new Span<float>(dx + image * floats, checked((int)floats)).Clear();
+        float* from = windows + image * outputs * size.Kernel * segment;
+        for (nint output = image * outputs; output < (image + 1) * outputs; output++)
+        {
+            var (_, y, x) = size.Window(output);
+            int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
+            for (int row = 0; row < size.Kernel; row++, y++, from += segment)
+            {
+                if (y < 0 || y >= size.Height || right <= left)
+                    continue;
+                Add(from + left * size.Channels, (right - left) * size.Channels, dx + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels);
+            }
+        }
+    });
+
+    /// <summary>Adds numbers, a multiple of four of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Add(float* from, int count, float* to)
+    {
+        for (int i = 0; i < count; i += 4)
+            (Vector128.Load(to + i) + Vector128.Load(from + i)).Store(to + i);
+    }
+}

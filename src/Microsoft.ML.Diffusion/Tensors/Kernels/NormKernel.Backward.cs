@@ -1,0 +1,92 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+internal static unsafe partial class NormKernel<L>
+{
+    /// <summary>
+    /// Takes a gradient back: dy to dz through SiLU, z = x·factor + offset; then to dx = r·(f·dz − Σf·dz/M − n(x)·Σf·dz·n(x)/M),
+    /// sums over the M numbers of a group (Wu and He 2018). What the parameters' gradients are made of falls out on the way.
+    /// </summary>
+    /// <param name="x">[pixels, channels].</param>
+    /// <param name="gradient">[pixels, channels]: dy, replaced by dx.</param>
+    /// <param name="pixels">Their number.</param>
+    /// <param name="forward">What the way forth did to each channel.</param>
+    /// <param name="groups">Groups of the norm.</param>
+    /// <param name="silu">Whether SiLU followed.</param>
+    /// <param name="sums">Written: [channels], Σ dz.</param>
+    /// <param name="products">Written: [channels], Σ dz·n(x), n being the norm without weight and bias.</param>
+    /// <param name="scratch">[2·channels].</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Backward(float* x, float* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
+    {
+        int channels = forward.Channels;
+        BackThroughActivation(x, gradient, pixels, forward, silu, sums, products);
+
+        int width = channels / groups;
+        double count = (double)pixels * width;
+        float* slope = scratch, constant = scratch + channels;
+        for (int first = 0; first < channels; first += width)
+        {
+            double inverse = forward.Inverse[first], sum = 0, product = 0;
+            for (int c = first; c < first + width; c++)
+            {
+                // Factor is r·f.
+                sum += forward.Factor[c] * (double)sums[c];
+                product += forward.Factor[c] * (double)products[c];
+            }
+            new Span<float>(slope + first, width).Fill((float)(-inverse * product / count));
+            new Span<float>(constant + first, width).Fill((float)((forward.Mean[first] * inverse * product - sum) / count));
+        }
+        for (; pixels > 0; pixels--, x += channels, gradient += channels)
+        {
+            for (int c = 0; c < channels; c += L.Count)
+                L.Store(L.Fma(L.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(L.Load(x + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void BackThroughActivation(float* x, float* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
+    {
+        int channels = forward.Channels;
+        for (int c = 0; c < channels; c += L.Count)
+        {
+            L factor = L.Load(forward.Factor + c), offset = L.Load(forward.Offset + c), mean = L.Load(forward.Mean + c), inverse = L.Load(forward.Inverse + c);
+            L total = default, correlated = default, one = L.All(1);
+            float* from = x + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            {
+                L value = L.Load(from), dz = L.Load(to);
+                if (silu)
+                {
+                    L z = L.Fma(value, factor, offset), sigmoid = LaneMath<L>.Sigmoid(z);
+                    dz *= sigmoid * L.Fma(z, one - sigmoid, one);
+                    L.Store(dz, to);
+                }
+                total += dz;
+                correlated = L.Fma(dz, (value - mean) * inverse, correlated);
+            }
+            L.Store(total, sums + c);
+            L.Store(correlated, products + c);
+        }
+    }
+}
+
+/// <summary>What the way forth did to each channel of an image: z = x·factor + offset, the norm being (x − mean)·inverse.</summary>
+/// <param name="factor">[channels].</param>
+/// <param name="offset">[channels].</param>
+/// <param name="mean">[channels], that of the channel's group.</param>
+/// <param name="inverse">[channels], 1/√(variance + ε) of the channel's group.</param>
+/// <param name="channels">Their number.</param>
+internal readonly unsafe struct NormCoefficients(float* factor, float* offset, float* mean, float* inverse, int channels)
+{
+    public float* Factor { get; } = factor;
+
+    public float* Offset { get; } = offset;
+
+    public float* Mean { get; } = mean;
+
+    public float* Inverse { get; } = inverse;
+
+    public int Channels { get; } = channels;
+}

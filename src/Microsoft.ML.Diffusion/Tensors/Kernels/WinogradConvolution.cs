@@ -1,0 +1,278 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// A 3x3 convolution over images whose channels are last in memory, by F(4x4, 3x3): blocks of tiles are transformed, multiplied and transformed back
+/// while they lie in a core's cache.
+/// </summary>
+/// <typeparam name="L">The register.</typeparam>
+internal static unsafe partial class WinogradConvolution<L>
+    where L : unmanaged, ILanes<L>
+{
+    private const int Side = ConvolutionTiles.Side;
+    private const int Window = Side + 2;
+    private const int Numbers = Window * Window;
+
+    /// <summary>Between the matrices of two numbers, so that they do not fall on the same lines of a cache.</summary>
+    private const int Skew = 16;
+
+    /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
+    private const int BlockFloats = 300_000;
+
+    /// <summary>y = w * x + b.</summary>
+    /// <param name="size">The sizes.</param>
+    /// <param name="x">[N, H, W, C].</param>
+    /// <param name="weight">[D, 3, 3, C]; turned: [C, 3, 3, D].</param>
+    /// <param name="turned">Kernels by half a turn, inputs and outputs exchanged: the gradient of the input of the convolution that the weight belongs to.</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
+    /// <param name="y">[N, H, W, D], written.</param>
+    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+    {
+        var work = new Work(size, x, bias, addend, y);
+        work.Weights = KernelMemory.Shared((long)Numbers * work.WeightStride);
+        Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, weight, turned, lanes * L.Count));
+        Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
+    }
+
+    /// <summary>Transforms the weights of a register's width of outputs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransformWeights(Work work, float* weight, bool turned, int output)
+    {
+        int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
+        int start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
+        float* u = work.Weights + (nint)start * work.Inputs + (output - start);
+        float* gathered = KernelMemory.Own((9 * n + 18) * n);   // [n inputs, 9, n outputs]
+        float* scratch = gathered + 9 * n * n;
+        for (int first = 0; first < work.Inputs; first += n)
+        {
+            int count = Math.Min(n, inputs - first);
+            if (lanes < n || count < n)
+                new Span<float>(gathered, 9 * n * n).Clear();
+            for (int k = 0; k < 9; k++)
+                Gather(weight, k, first, count, output, lanes, inputs, outputs, turned, gathered + k * n);
+            for (int c = 0; c < n; c++, u += width)
+                WinogradTransforms<L>.Weight(gathered + c * 9 * n, 3 * n, n, u, work.WeightStride, scratch);
+        }
+    }
+
+    /// <summary>One number of the kernels, inputs by outputs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Gather(float* weight, int k, int input, int inputCount, int output, int outputCount, int inputs, int outputs, bool turned, float* to)
+    {
+        int n = L.Count;
+        if (turned)
+        {
+            float* from = weight + ((nint)input * 9 + 8 - k) * outputs + output;
+            for (int c = 0; c < inputCount; c++, from += 9 * outputs, to += 9 * n)
+                new ReadOnlySpan<float>(from, outputCount).CopyTo(new Span<float>(to, outputCount));
+            return;
+        }
+        for (int d = 0; d < outputCount; d++)
+        {
+            float* from = weight + ((nint)(output + d) * 9 + k) * inputs + input;
+            for (int c = 0; c < inputCount; c++)
+                to[c * 9 * n + d] = from[c];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ApplyBlock(Work work, int block, int split)
+    {
+        var tiles = work.Tiles;
+        var (first, last) = work.Columns(split);
+        float* band = work.Memory();
+        float* v = band + work.BandFloats;
+        float* m = v + (nint)Numbers * work.InputStride;
+        float* scratch = m + (nint)Numbers * work.OutputStride;
+        int count = 0;
+        for (int i = 0; i < tiles.Bands(block); i++)
+        {
+            TileBand part = tiles.Band(block, i);
+            ReadBand(work.X, work.Size, part, tiles.Across, work.Inputs, band, scratch);
+            TransformInput(part, tiles.Across, work.Inputs, band, v + (nint)part.FirstTile * work.Inputs, work.InputStride, scratch);
+            count = part.FirstTile + part.Rows * tiles.Across;
+        }
+
+        // A panel of outputs at a time: the products of all of them would not fit the cache beside the inputs.
+        int width;
+        for (int column = first; column < last; column += width)
+        {
+            width = MatrixKernel<L>.PanelAt(work.Outputs, column);
+            for (int number = 0; number < Numbers; number++)
+            {
+                MatrixKernel<L>.Multiply(
+                    v + number * work.InputStride, work.Inputs, work.Weights + number * work.WeightStride + (nint)column * work.Inputs,
+                    m + number * work.OutputStride, width, MatrixKernel<L>.Rows(count), width, work.Inputs);
+            }
+            for (int i = 0; i < tiles.Bands(block); i++)
+                TransformOutput(work, tiles.Band(block, i), m, column, width, scratch);
+        }
+    }
+
+    /// <summary>Reads a band of an image with the pixels around it; what lies outside the image is zero.</summary>
+    /// <param name="source">The image.</param>
+    /// <param name="size">Its sizes.</param>
+    /// <param name="part">Which band.</param>
+    /// <param name="across">Tiles in a row.</param>
+    /// <param name="stride">From a pixel to the next.</param>
+    /// <param name="band">[4·rows + 2, 4·across + 2, stride].</param>
+    /// <param name="room">The source's.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ReadBand(PixelSource source, in ConvolutionSize size, TileBand part, int across, int stride, float* band, float* room)
+    {
+        source.Begin(part.Image, room);
+        int width = Side * across + 2;
+        bool ragged = stride != size.Inputs;
+        for (int i = 0; i < Side * part.Rows + 2; i++, band += (nint)width * stride)
+        {
+            int row = Side * part.FirstRow + i - 1;
+            if (row < 0 || row >= size.Height || ragged)
+                new Span<float>(band, width * stride).Clear();
+            if (row < 0 || row >= size.Height)
+                continue;
+            new Span<float>(band, stride).Clear();
+            new Span<float>(band + (nint)(size.Width + 1) * stride, (width - size.Width - 1) * stride).Clear();
+            source.Read(part.Image, row, room, band + stride, stride);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransformInput(TileBand part, int across, int channels, float* band, float* v, nint stride, float* scratch)
+    {
+        nint row = (nint)(Side * across + 2) * channels;
+        for (int tileRow = 0; tileRow < part.Rows; tileRow++)
+        {
+            for (int tile = 0; tile < across; tile++, v += channels)
+            {
+                float* d = band + tileRow * Side * row + (nint)tile * Side * channels;
+                for (int c = 0; c < channels; c += L.Count)
+                    WinogradTransforms<L>.Input(d + c, row, channels, v + c, stride, scratch);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransformOutput(Work work, TileBand part, float* m, int column, int columns, float* scratch)
+    {
+        var size = work.Size;
+        int n = L.Count, outputs = size.Outputs;
+        float* edge = scratch + Numbers * n;
+        nint rowStride = (nint)size.Width * outputs;
+        for (int tileRow = 0; tileRow < part.Rows; tileRow++)
+        {
+            int y0 = (part.FirstRow + tileRow) * Side, height = Math.Min(Side, size.Height - y0);
+            for (int tile = 0; tile < work.Tiles.Across; tile++)
+            {
+                int x0 = tile * Side, width = Math.Min(Side, size.Width - x0);
+                float* from = m + (nint)(part.FirstTile + tileRow * work.Tiles.Across + tile) * columns - column;
+                nint offset = (((nint)part.Image * size.Height + y0) * size.Width + x0) * outputs;
+                for (int d = column; d < column + columns; d += n)
+                {
+                    L bias = work.BiasAt(d);
+                    int lanes = Math.Min(n, outputs - d);
+                    if (height == Side && width == Side && lanes == n)
+                    {
+                        WinogradTransforms<L>.Output(from + d, work.OutputStride, work.Y + offset + d, rowStride, outputs, bias, scratch);
+                        if (work.Addend is not null)
+                            AddTile(work.Addend + offset + d, work.Y + offset + d, rowStride, outputs);
+                        continue;
+                    }
+                    WinogradTransforms<L>.Output(from + d, work.OutputStride, edge, Side * n, n, bias, scratch);
+                    for (int y = 0; y < height; y++)
+                    {
+                        for (int x = 0; x < width; x++)
+                        {
+                            nint at = offset + y * rowStride + (nint)x * outputs + d;
+                            for (int lane = 0; lane < lanes; lane++)
+                                work.Y[at + lane] = edge[(y * Side + x) * n + lane] + (work.Addend is null ? 0 : work.Addend[at + lane]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddTile(float* addend, float* y, nint row, nint pixel)
+    {
+        for (int i = 0; i < Side; i++, addend += row, y += row)
+        {
+            for (int j = 0; j < Side; j++)
+                L.Store(L.Load(y + j * pixel) + L.Load(addend + j * pixel), y + j * pixel);
+        }
+    }
+
+    /// <summary>One convolution under way.</summary>
+    private sealed class Work
+    {
+        private readonly float[] _bias;
+
+        public Work(in ConvolutionSize size, PixelSource x, float* bias, float* addend, float* y)
+        {
+            Size = size;
+            X = x;
+            Addend = addend;
+            Y = y;
+            Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
+            Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
+            int cores = Cores.Count;
+            int width = Math.Min(Outputs, MatrixKernel<L>.Panel);
+            Tiles = new ConvolutionTiles(size, Math.Max(8, BlockFloats / (Numbers * (Inputs + width))), cores);
+            int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
+            Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
+            int rows = MatrixKernel<L>.Rows(Tiles.TilesPerBlock);
+            WeightStride = (nint)Inputs * Outputs + Skew;
+            InputStride = (nint)rows * Inputs + Skew;
+            OutputStride = (nint)rows * width + Skew;
+            BandFloats = (nint)(Side * Tiles.BandRows + 2) * (Side * Tiles.Across + 2) * Inputs;
+            _bias = new float[Outputs];
+            if (bias is not null)
+                new ReadOnlySpan<float>(bias, size.Outputs).CopyTo(_bias);
+        }
+
+        public ConvolutionSize Size { get; }
+
+        public PixelSource X { get; }
+
+        public float* Addend { get; }
+
+        public float* Y { get; }
+
+        public float* Weights { get; set; }
+
+        /// <summary>Channels up to whole registers.</summary>
+        public int Inputs { get; }
+
+        /// <summary>Channels up to whole registers.</summary>
+        public int Outputs { get; }
+
+        public ConvolutionTiles Tiles { get; }
+
+        /// <summary>Parts of the output channels, where there are fewer blocks than cores.</summary>
+        public int Splits { get; }
+
+        public nint WeightStride { get; }
+
+        public nint InputStride { get; }
+
+        public nint OutputStride { get; }
+
+        public nint BandFloats { get; }
+
+        public float* Memory() => KernelMemory.Own(BandFloats + Numbers * (InputStride + OutputStride) + Math.Max(X.Room, (Numbers + Side * Side) * L.Count));
+
+        public (int First, int Last) Columns(int split)
+        {
+            int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
+            return (panels * split / Splits * MatrixKernel<L>.Panel, Math.Min(Outputs, panels * (split + 1) / Splits * MatrixKernel<L>.Panel));
+        }
+
+        public L BiasAt(int output)
+        {
+            fixed (float* bias = &_bias[output])
+                return L.Load(bias);
+        }
+    }
+}
