@@ -34,14 +34,24 @@ internal static class DeviceSelection
             set_num_threads(Environment.ProcessorCount);
     }
 
-    /// <summary>Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>).</summary>
+    /// <summary>Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>) and keeps the memory they free (<see cref="HostAllocator.Keep"/>).</summary>
     /// <returns>Ends it; dispose it on the same thread.</returns>
-    public static Cores.Reservation Enter(Device device)
+    public static Work Enter(Device device)
     {
         UseAllCores();
-        if (device.type != DeviceType.CPU)
-            return default;
-        HostMemory.KeepFreedBlocks();
-        return Cores.Reserve();
+        return device.type == DeviceType.CPU ? new(HostAllocator.Keep(), Cores.Reserve()) : default;
+    }
+
+    /// <summary>Work on a device.</summary>
+    /// <param name="Memory">What is kept meanwhile.</param>
+    /// <param name="Cores">What is reserved meanwhile.</param>
+    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores) : IDisposable
+    {
+        /// <inheritdoc/>
+        public void Dispose()
+        {
+            Cores.Dispose();
+            Memory.Dispose();
+        }
     }
 }

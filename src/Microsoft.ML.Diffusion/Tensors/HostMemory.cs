@@ -6,18 +6,6 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>The one place where numbers pass between managed memory and tensors' own.</summary>
 internal static class HostMemory
 {
-    private static int s_keeps;
-
-    /// <summary>
-    /// Has the C library keep the blocks that tensors free. glibc gives large ones back to the kernel and pays for their pages again at the next step, a fifth of its time,
-    /// until it has seen a block of up to 32 MB freed (mallopt(3), M_MMAP_THRESHOLD): it is shown one. Elsewhere this does nothing.
-    /// </summary>
-    public static void KeepFreedBlocks()
-    {
-        if (Interlocked.Exchange(ref s_keeps, 1) == 0)
-            empty([31L << 18], float32).Dispose();
-    }
-
     /// <summary>The memory of a tensor, not a copy.</summary>
     /// <param name="tensor">Float32, on the CPU, contiguous, under 2 GB; has to outlive the span.</param>
     public static Span<float> Floats(Tensor tensor) => MemoryMarshal.Cast<byte, float>(tensor.bytes);

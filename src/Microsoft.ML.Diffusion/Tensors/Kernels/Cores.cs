@@ -6,6 +6,8 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal static class Cores
 {
+    private static readonly Lazy<CoreTeam> s_team = new(() => new CoreTeam(Environment.ProcessorCount));
+
     [ThreadStatic] private static int s_reserved;
 
     /// <summary>How many may work: as many as libtorch was given.</summary>
@@ -32,7 +34,8 @@ internal static class Cores
         int cores = Math.Min(parts, Count);
         if (cores > 1)
         {
-            Parallel.For(0, parts, new ParallelOptions { MaxDegreeOfParallelism = cores }, run);
+            if (!s_team.Value.TryRun(parts, cores, run))
+                Parallel.For(0, parts, new ParallelOptions { MaxDegreeOfParallelism = cores }, run);
             return;
         }
         for (int part = 0; part < parts; part++)

@@ -1,36 +1,47 @@
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// Working memory of the kernels: blocks of a thread that grow to the largest need and stay, so that a step allocates nothing.
-/// Managed and pinned: they go with their thread.
+/// Working memory of the kernels: blocks of a thread that grow to the largest need and stay, so that a step allocates nothing. They go with their thread.
 /// </summary>
 internal static unsafe class KernelMemory
 {
     private const int Alignment = 64;
 
-    [ThreadStatic] private static float[]? s_shared;
-    [ThreadStatic] private static float[]? s_own;
+    [ThreadStatic] private static Block? s_shared;
+    [ThreadStatic] private static Block? s_own;
 
     /// <summary>What the thread that starts a kernel shares with those that run its parts; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>
     /// <returns>Aligned to a cache line.</returns>
-    public static float* Shared(long floats) => Take(ref s_shared, floats);
+    public static float* Shared(long floats) => (s_shared ??= new()).Take(floats);
 
     /// <summary>What a part of a kernel has to itself; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>
     /// <returns>Aligned to a cache line.</returns>
-    public static float* Own(long floats) => Take(ref s_own, floats);
-
-    private static float* Take(ref float[]? block, long floats)
-    {
-        if (block is null || block.Length < floats + Alignment / sizeof(float))
-            block = GC.AllocateUninitializedArray<float>(checked((int)(floats + Alignment / sizeof(float))), pinned: true);
-        nint address = (nint)Unsafe.AsPointer(ref block[0]);
-        return (float*)((address + Alignment - 1) & -Alignment);
-    }
+    public static float* Own(long floats) => (s_own ??= new()).Take(floats);
 
     /// <summary>Up to the next multiple.</summary>
     public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
+    private sealed class Block
+    {
+        private float* _memory;
+        private long _floats;
+
+        ~Block() => NativeMemory.AlignedFree(_memory);
+
+        public float* Take(long floats)
+        {
+            if (floats <= _floats)
+                return _memory;
+            NativeMemory.AlignedFree(_memory);
+            _memory = null;
+            _floats = 0;
+            _memory = (float*)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), Alignment);
+            _floats = floats;
+            return _memory;
+        }
+    }
 }

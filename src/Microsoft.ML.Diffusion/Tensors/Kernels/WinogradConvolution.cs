@@ -69,11 +69,13 @@ internal static unsafe partial class WinogradConvolution<L>
                 new ReadOnlySpan<float>(from, outputCount).CopyTo(new Span<float>(to, outputCount));
             return;
         }
-        for (int d = 0; d < outputCount; d++)
+        nint step = (nint)9 * inputs;
+        float* first = weight + ((nint)output * 9 + k) * inputs + input;
+        for (int c = 0; c < inputCount; c++, first++, to += 9 * n)
         {
-            float* from = weight + ((nint)(output + d) * 9 + k) * inputs + input;
-            for (int c = 0; c < inputCount; c++)
-                to[c * 9 * n + d] = from[c];
+            float* from = first;
+            for (int d = 0; d < outputCount; d++, from += step)
+                to[d] = *from;
         }
     }
 
