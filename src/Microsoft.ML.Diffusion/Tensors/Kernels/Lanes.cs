@@ -48,6 +48,13 @@ internal unsafe interface ILanes<T>
     /// <summary>2ⁿ of whole numbers from −126 to 127.</summary>
     static abstract T PowerOfTwo(T whole);
 
+    /// <summary>Calls a cache line from memory without waiting for it.</summary>
+    static virtual void Prefetch(float* address)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch1(address);
+    }
+
     /// <summary>The sum over the lanes.</summary>
     static abstract float Sum(T a);
 

@@ -4,6 +4,8 @@ namespace Microsoft.ML.Diffusion;
 
 internal static unsafe partial class MatrixKernel<L>
 {
+    private const int TransposedRows = 96;
+
     /// <summary>C += Aᵀ·B: what a weight's gradient sums over positions.</summary>
     /// <param name="a">[k, rows].</param>
     /// <param name="strideA">From a row of A to the next.</param>
@@ -17,21 +19,68 @@ internal static unsafe partial class MatrixKernel<L>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddTransposed(float* a, int strideA, float* b, int strideB, float* c, int strideC, int rows, int columns, int k)
     {
+        // So many rows of a panel of B stay in the first-level cache.
+        for (; k > 0; k -= TransposedRows, a += (nint)TransposedRows * strideA, b += (nint)TransposedRows * strideB)
+            AddTransposedBlock(a, strideA, b, strideB, c, strideC, rows, columns, Math.Min(k, TransposedRows));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddTransposedBlock(float* a, int strideA, float* b, int strideB, float* c, int strideC, int rows, int columns, int k)
+    {
         int width;
         for (int column = 0; column < columns; column += width)
         {
             width = PanelAt(columns, column);
-            for (int row = 0; row < rows; row += 4)
+            int row = 0;
+            // Blocks of 6 rows make better use of what is loaded; 4 make up the rest.
+            int sixes = width == 4 * L.Count ? rows - 4 * ((6 - rows % 6) % 6 / 2) : 0;
+            float* right = b + column;
+            for (; row < sixes; row += 6)
+                Add6x4(a + row, strideA, right, strideB, c + (nint)row * strideC + column, strideC, k);
+            for (; row < rows; row += 4)
             {
-                float* left = a + row, right = b + column, to = c + (nint)row * strideC + column;
+                float* to = c + (nint)row * strideC + column;
                 if (width == 4 * L.Count)
-                    Add4x4(left, strideA, right, strideB, to, strideC, k);
+                    Add4x4(a + row, strideA, right, strideB, to, strideC, k);
                 else if (width == 2 * L.Count)
-                    Add4x2(left, strideA, right, strideB, to, strideC, k);
+                    Add4x2(a + row, strideA, right, strideB, to, strideC, k);
                 else
-                    Add4x1(left, strideA, right, strideB, to, strideC, k);
+                    Add4x1(a + row, strideA, right, strideB, to, strideC, k);
             }
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Add6x4(float* a, nint strideA, float* b, nint strideB, float* c, nint strideC, int k)
+    {
+        int n = L.Count;
+        L c00 = default, c01 = default, c02 = default, c03 = default, c10 = default, c11 = default, c12 = default, c13 = default;
+        L c20 = default, c21 = default, c22 = default, c23 = default, c30 = default, c31 = default, c32 = default, c33 = default;
+        L c40 = default, c41 = default, c42 = default, c43 = default, c50 = default, c51 = default, c52 = default, c53 = default;
+        for (; k > 0; k--)
+        {
+            L b0 = L.Load(b), b1 = L.Load(b + n), b2 = L.Load(b + 2 * n), b3 = L.Load(b + 3 * n);
+            L v = L.All(a[0]);
+            (c00, c01, c02, c03) = (L.Fma(v, b0, c00), L.Fma(v, b1, c01), L.Fma(v, b2, c02), L.Fma(v, b3, c03));
+            v = L.All(a[1]);
+            (c10, c11, c12, c13) = (L.Fma(v, b0, c10), L.Fma(v, b1, c11), L.Fma(v, b2, c12), L.Fma(v, b3, c13));
+            v = L.All(a[2]);
+            (c20, c21, c22, c23) = (L.Fma(v, b0, c20), L.Fma(v, b1, c21), L.Fma(v, b2, c22), L.Fma(v, b3, c23));
+            v = L.All(a[3]);
+            (c30, c31, c32, c33) = (L.Fma(v, b0, c30), L.Fma(v, b1, c31), L.Fma(v, b2, c32), L.Fma(v, b3, c33));
+            v = L.All(a[4]);
+            (c40, c41, c42, c43) = (L.Fma(v, b0, c40), L.Fma(v, b1, c41), L.Fma(v, b2, c42), L.Fma(v, b3, c43));
+            v = L.All(a[5]);
+            (c50, c51, c52, c53) = (L.Fma(v, b0, c50), L.Fma(v, b1, c51), L.Fma(v, b2, c52), L.Fma(v, b3, c53));
+            a += strideA;
+            b += strideB;
+        }
+        Add(c00, c01, c02, c03, c);
+        Add(c10, c11, c12, c13, c += strideC);
+        Add(c20, c21, c22, c23, c += strideC);
+        Add(c30, c31, c32, c33, c += strideC);
+        Add(c40, c41, c42, c43, c += strideC);
+        Add(c50, c51, c52, c53, c + strideC);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]

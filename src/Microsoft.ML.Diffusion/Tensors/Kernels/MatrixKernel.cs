@@ -45,9 +45,14 @@ internal static unsafe partial class MatrixKernel<L>
     /// <param name="rows">Rows of A and C, from <see cref="Rows"/>.</param>
     /// <param name="columns">Columns of B and C, a multiple of the lanes.</param>
     /// <param name="k">Columns of A.</param>
+    /// <param name="next">[k, columns]: the right factor of the product that comes next, called from memory meanwhile; or null.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(float* a, int strideA, float* b, float* c, int strideC, int rows, int columns, int k)
+    public static void Multiply(float* a, int strideA, float* b, float* c, int strideC, int rows, int columns, int k, float* next = null)
     {
+        const int line = 64 / sizeof(float);
+        // As much of it with every block of rows, so that it is there at the end.
+        nint ahead = next is null ? 0 : ((nint)k * columns * 6 / rows / ((columns + Panel - 1) / Panel) + line) & -line;
+        float* end = next + (nint)k * columns;
         int width;
         for (int column = 0; column < columns; column += width)
         {
@@ -64,6 +69,8 @@ internal static unsafe partial class MatrixKernel<L>
                     Block6x2(from, strideA, panel, to, strideC, k);
                 else
                     Block6x1(from, strideA, panel, to, strideC, k);
+                for (float* last = next + ahead; next < last && next < end; next += line)
+                    L.Prefetch(next);
             }
             for (; row < rows; row += 4)
             {

@@ -104,9 +104,10 @@ internal static unsafe partial class WinogradConvolution<L>
             width = MatrixKernel<L>.PanelAt(work.Outputs, column);
             for (int number = 0; number < Numbers; number++)
             {
+                float* u = work.Weights + number * work.WeightStride + (nint)column * work.Inputs;
                 MatrixKernel<L>.Multiply(
-                    v + number * work.InputStride, work.Inputs, work.Weights + number * work.WeightStride + (nint)column * work.Inputs,
-                    m + number * work.OutputStride, width, MatrixKernel<L>.Rows(count), width, work.Inputs);
+                    v + number * work.InputStride, work.Inputs, u, m + number * work.OutputStride, width, MatrixKernel<L>.Rows(count), width, work.Inputs,
+                    number + 1 < Numbers ? u + work.WeightStride : null);
             }
             for (int i = 0; i < tiles.Bands(block); i++)
                 TransformOutput(work, tiles.Band(block, i), m, column, width, scratch);
