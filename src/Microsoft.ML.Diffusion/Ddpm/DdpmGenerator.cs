@@ -28,9 +28,10 @@ internal sealed class DdpmGenerator(
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);
         var classes = labels.IsEmpty ? null : tensor(labels.ToArray(), int64).to(model.Device);
+        using var network = new StepEmbeddings(model.Network, classes, model.Info.Shape.Classes, _denoising.IsGuided);
         var result = settings.Sampler.Sample(new SamplingRequest
         {
-            Denoiser = new NetworkDenoiser(NetworkDenoiser.Bind(model.Network, classes, model.Info.Shape.Classes, _denoising), model.Schedule, _denoising),
+            Denoiser = new NetworkDenoiser(network, model.Schedule, _denoising),
             Schedule = model.Schedule,
             Start = noise.Next(),
             Noise = noise,

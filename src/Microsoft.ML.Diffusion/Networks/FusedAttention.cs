@@ -65,7 +65,7 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
             AttentionKernel<Lanes256>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else
             AttentionKernel<Lanes128>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        return [dqkv.MoveToOuterDisposeScope(), null!];
+        return ReturnedGradients.Pass(dqkv, null);
     }
 
     private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)

@@ -53,7 +53,7 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
                 ImageSource.Copy(source + first, toB + pixel * second, second);
             }
         });
-        return [da.permute(0, 3, 1, 2).MoveToOuterDisposeScope(), db.permute(0, 3, 1, 2).MoveToOuterDisposeScope()];
+        return ReturnedGradients.Pass(da.permute(0, 3, 1, 2), db.permute(0, 3, 1, 2));
     }
 
     private static Tensor Join(Tensor a, Tensor b)

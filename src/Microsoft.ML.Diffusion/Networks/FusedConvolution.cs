@@ -90,10 +90,7 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
                 normGradients = NormGradients.Compute(norm, dx, normWeight!, normBias!, scale, shift);
         }
 
-        Tensor?[] all = [dx?.permute(0, 3, 1, 2), dWeight.permute(0, 3, 1, 2), dBias, settings.HasAddend ? given.alias() : null, .. normGradients];
-        foreach (Tensor? kept in all)
-            kept?.MoveToOuterDisposeScope();
-        return [.. all.Select(kept => kept!), null!];
+        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight.permute(0, 3, 1, 2), dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
     }
 
     private static (Tensor Y, Tensor? Statistics) Forward(

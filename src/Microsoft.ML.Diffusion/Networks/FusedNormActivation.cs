@@ -61,10 +61,7 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         var norm = new NormBatch(x.permute(0, 2, 3, 1), weight, bias, scale?.contiguous(), shift?.contiguous(), saved[5], settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
         var gradients = NormGradients.Compute(norm, dx, weight, bias, scale, shift);
-        Tensor?[] all = [dx.permute(0, 3, 1, 2), .. gradients];
-        foreach (Tensor? kept in all)
-            kept?.MoveToOuterDisposeScope();
-        return [.. all.Select(kept => kept!), null!];
+        return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null]);
     }
 
     private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, NormSettings settings)

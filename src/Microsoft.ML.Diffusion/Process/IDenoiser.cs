@@ -11,6 +11,12 @@ public interface IDenoiser
     /// <param name="level">The noise level, the same for the whole batch.</param>
     /// <returns>The estimate; the caller disposes it.</returns>
     Denoised Denoise(Tensor x, NoiseLevel level);
+
+    /// <summary>Tells which levels a run is about to ask for, in order, so that what depends on them alone can be computed for all of them together. A run may ask for others too.</summary>
+    /// <param name="levels">The levels.</param>
+    void Expect(IReadOnlyList<NoiseLevel> levels)
+    {
+    }
 }
 
 /// <summary>What a denoiser says of a noisy batch. Owns its tensors.</summary>

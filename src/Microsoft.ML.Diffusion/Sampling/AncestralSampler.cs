@@ -28,6 +28,7 @@ public sealed record AncestralSampler : DiffusionSampler
         var timesteps = Spacing.Visit(request.Schedule.Timesteps, Steps ?? request.Schedule.Timesteps);
         var levels = NoiseLevels.Descending(request.Schedule, timesteps, endAlphaBar: 1);
         using var run = new SamplingRun(request, timesteps.Length);
+        run.Expect(levels[..^1]);
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)
         {

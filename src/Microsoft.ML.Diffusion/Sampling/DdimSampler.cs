@@ -36,6 +36,7 @@ public sealed record DdimSampler : DiffusionSampler
         var end = EndsAtFirstTimestep ? schedule.AlphaBar(0) : 1;
         var levels = NoiseLevels.Descending(schedule, timesteps, end);
         using var run = new SamplingRun(request, timesteps.Length);
+        run.Expect(levels[..^1]);
         var stride = schedule.Timesteps / run.Steps;
         run.X = request.Start.clone();
         for (var i = 0; i < run.Steps; i++)

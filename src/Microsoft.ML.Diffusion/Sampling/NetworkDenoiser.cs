@@ -3,7 +3,8 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>Turns a network into the one meaning that samplers know: x_0, whatever it predicts, guided and clipped.</summary>
 public sealed class NetworkDenoiser : IDenoiser
 {
-    private readonly DenoisingModel _model;
+    private readonly Func<Tensor, double, Tensor> _run;
+    private readonly StepEmbeddings? _embeddings;
     private readonly NoiseSchedule _schedule;
     private readonly DenoiserOptions _options;
 
@@ -18,10 +19,27 @@ public sealed class NetworkDenoiser : IDenoiser
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(schedule);
-        _model = model;
         _schedule = schedule;
         _options = options ?? new DenoiserOptions();
         schedule.EnsureSupports(_options.Prediction);
+        _run = (input, timestep) =>
+        {
+            using var timesteps = full([input.shape[0]], timestep, float32, input.device);
+            return model(input, timesteps);
+        };
+    }
+
+    /// <summary>Wraps a network whose embeddings are computed for many steps at once.</summary>
+    /// <param name="network">The network with the batch's classes, guided as the options say; not disposed.</param>
+    /// <param name="schedule">The schedule that it was trained on.</param>
+    /// <param name="options">How its output is read.</param>
+    internal NetworkDenoiser(StepEmbeddings network, NoiseSchedule schedule, DenoiserOptions options)
+    {
+        _schedule = schedule;
+        _options = options;
+        schedule.EnsureSupports(options.Prediction);
+        _embeddings = network;
+        _run = network.Run;
     }
 
     /// <summary>A network with the classes of a batch, doubled for guidance where the options ask for it.</summary>
@@ -58,8 +76,7 @@ public sealed class NetworkDenoiser : IDenoiser
         var input = x.to_type(ScalarType.Float32);
         if (_options.IsGuided)
             input = cat([input, input]);
-        using var timesteps = full([input.shape[0]], level.Timestep * (_options.RescaleTimesteps ? 1000.0 / _schedule.Timesteps : 1), float32, x.device);
-        var output = _model(input, timesteps);
+        var output = _run(input, Timestep(level));
         var (prediction, variance) = Split(output, input.shape);
         if (_options.IsGuided)
         {
@@ -77,6 +94,15 @@ public sealed class NetworkDenoiser : IDenoiser
             Unclipped = clips ? unclipped.MoveToOuterDisposeScope() : null,
         };
     }
+
+    /// <inheritdoc/>
+    public void Expect(IReadOnlyList<NoiseLevel> levels)
+    {
+        ArgumentNullException.ThrowIfNull(levels);
+        _embeddings?.Expect([.. levels.Select(Timestep)]);
+    }
+
+    private double Timestep(NoiseLevel level) => level.Timestep * (_options.RescaleTimesteps ? 1000.0 / _schedule.Timesteps : 1);
 
     private (Tensor Prediction, Tensor? Variance) Split(Tensor output, long[] input)
     {

@@ -38,6 +38,9 @@ internal class SamplingRun : IDisposable
 
     protected SamplingRequest Request => _request;
 
+    /// <summary>Tells the model which levels will come.</summary>
+    protected internal void Expect(IReadOnlyList<NoiseLevel> levels) => _request.Denoiser.Expect(levels);
+
     /// <summary>Begins a step: everything made until the result is disposed goes with it.</summary>
     public IDisposable Step()
     {

@@ -18,6 +18,7 @@ internal sealed class SigmaRun : SamplingRun
         _logSigmas = new double[request.Schedule.Timesteps];
         for (var t = 0; t < _logSigmas.Length; t++)
             _logSigmas[t] = Math.Log(SigmaGrid.SigmaAt(request.Schedule, t));
+        Expect([.. sigmas.Where(sigma => sigma > 0).Select(LevelAt)]);
         using var scope = NewDisposeScope();
         X = request.Start.to_type(ScalarType.Float64).mul(grid.UnitVarianceStart ? Math.Sqrt(1 + sigmas[0] * sigmas[0]) : sigmas[0]);
     }
@@ -71,9 +72,11 @@ internal sealed class SigmaRun : SamplingRun
 
     private (Tensor X, NoiseLevel Level) Scaled(Tensor x, double sigma)
     {
-        var alphaBar = 1 / (1 + sigma * sigma);
-        return (x.mul(Math.Sqrt(alphaBar)), new NoiseLevel(TimestepAt(sigma), alphaBar));
+        var level = LevelAt(sigma);
+        return (x.mul(Math.Sqrt(level.AlphaBar)), level);
     }
+
+    private NoiseLevel LevelAt(double sigma) => new(TimestepAt(sigma), 1 / (1 + sigma * sigma));
 
     // Between two timesteps log σ is nearly linear in t; below the first and above the last there is none to tell the model.
     private double TimestepAt(double sigma)
