@@ -23,12 +23,13 @@ internal sealed class DdpmGenerator(
     public void Generate(ReadOnlySpan<long> labels, ReadOnlySpan<long> seeds, Span<float> images)
     {
         var model = lease.Model;
-        using var cores = DeviceSelection.Enter(model.Device);
+        var type = PrecisionPolicy.TypeFor(settings.Precision);
+        using var cores = DeviceSelection.Enter(model.Device, type);
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);
         var classes = labels.IsEmpty ? null : tensor(labels.ToArray(), int64).to(model.Device);
-        using var network = new StepEmbeddings(model.Network, classes, model.Info.Shape.Classes, _denoising.IsGuided);
+        using var network = new StepEmbeddings(model.Network, classes, model.Info.Shape.Classes, _denoising.IsGuided, type);
         var result = settings.Sampler.Sample(new SamplingRequest
         {
             Denoiser = new NetworkDenoiser(network, model.Schedule, _denoising),

@@ -86,6 +86,9 @@ internal sealed record GenerationSettings
     /// <summary>φ of guidance rescale.</summary>
     public double GuidanceRescale { get; init; }
 
+    /// <summary>What the network computes in.</summary>
+    public ComputePrecision Precision { get; init; }
+
     /// <summary>How the estimate of x_0 is kept in range.</summary>
     public X0Threshold Threshold { get; init; } = X0Threshold.Clip;
 }

@@ -40,6 +40,9 @@ public sealed partial class DdpmTrainer
         /// <summary>Time to train at the most; null for no limit. What is learned then depends on the machine's speed.</summary>
         public TimeSpan? MaximumDuration;
 
+        /// <summary>What the network computes in, learning and then generating; weights and their averages are float32 always.</summary>
+        public ComputePrecision Precision = ComputePrecision.Automatic;
+
         /// <summary>Images in each step.</summary>
         public int? BatchSize;
 
@@ -128,6 +131,7 @@ public sealed partial class DdpmTrainer
             Require(Network is not null, nameof(Network), null, "choose a preset, such as UNetOptions.Compact");
             Require(MaximumSteps > 0, nameof(MaximumSteps), MaximumSteps, "at least 1");
             Require(MaximumDuration is null || MaximumDuration > TimeSpan.Zero, nameof(MaximumDuration), MaximumDuration, "above zero, or null for no limit");
+            Require(Enum.IsDefined(Precision), nameof(Precision), Precision, "no such precision");
             Require(BatchSize is null or > 0, nameof(BatchSize), BatchSize, "at least 1");
             Require(LearningRate is null or (> 0 and < 1), nameof(LearningRate), LearningRate, "above 0 and below 1; 2e-4 is usual");
             Require(WarmupSteps is null or >= 0, nameof(WarmupSteps), WarmupSteps, "0 or more");

@@ -40,6 +40,17 @@ public sealed partial class DdpmTransformer
         return With(_settings with { BatchSize = batchSize });
     }
 
+    /// <summary>The same model computing in another precision.</summary>
+    /// <param name="precision">What convolutions, products and attention compute in; the weights stay float32.</param>
+    /// <returns>A transformer over the same weights; the caller disposes it.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such precision.</exception>
+    public DdpmTransformer WithPrecision(ComputePrecision precision)
+    {
+        if (!Enum.IsDefined(precision))
+            throw new ArgumentOutOfRangeException(nameof(precision), precision, "The precision is Automatic, Full or BFloat16.");
+        return With(_settings with { Precision = precision });
+    }
+
     /// <summary>The same model giving other images to rows that bring no seed.</summary>
     /// <param name="seed">Mixed with each row's id.</param>
     /// <returns>A transformer over the same weights; the caller disposes it.</returns>

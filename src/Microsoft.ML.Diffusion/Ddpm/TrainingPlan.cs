@@ -47,6 +47,7 @@ internal sealed record TrainingPlan(DdpmModelInfo Info, TrainingSettings Setting
                 BatchSize = options.GenerationBatchSize,
                 Sampler = options.Sampler ?? DefaultSampler(schedule.Timesteps, prediction, variance),
                 GuidanceScale = options.GuidanceScale,
+                Precision = options.Precision,
             },
         };
         var settings = new TrainingSettings
@@ -58,6 +59,7 @@ internal sealed record TrainingPlan(DdpmModelInfo Info, TrainingSettings Setting
             Variance = variance,
             Loss = options.Loss ?? recipe.Loss,
             ImportanceSampling = options.ImportanceSampling ?? recipe.ImportanceSampling,
+            Precision = options.Precision,
             BatchSize = options.BatchSize ?? recipe.BatchSize,
             MaximumSteps = options.MaximumSteps,
             MaximumDuration = options.MaximumDuration,

@@ -32,6 +32,26 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
         return Run(x, embedding);
     }
 
+    /// <summary><see cref="forward"/> computing in another type.</summary>
+    /// <param name="x">[N, C, H, W] float32.</param>
+    /// <param name="timesteps">[N] float32.</param>
+    /// <param name="labels">[N] int64 or null.</param>
+    /// <param name="type">What convolutions, products and attention compute in.</param>
+    /// <returns>[N, C or 2C, H, W] float32; the caller disposes it.</returns>
+    internal Tensor ForwardIn(Tensor x, Tensor timesteps, Tensor? labels, ScalarType type)
+    {
+        using NetworkEmbedding embedding = Embed(timesteps, labels);
+        return RunIn(x, embedding, type);
+    }
+
+    /// <summary><see cref="Run"/> computing in another type: float32 in, float32 out.</summary>
+    internal Tensor RunIn(Tensor x, NetworkEmbedding embedding, ScalarType type)
+    {
+        using Tensor typed = x.to(type);
+        using Tensor output = Run(typed, embedding);
+        return output.to(ScalarType.Float32);
+    }
+
     /// <summary>Computes all that the blocks are told of timestep and class.</summary>
     /// <param name="timesteps">[M] float32, may be fractional.</param>
     /// <param name="labels">[M] int64 or null, as in <see cref="forward"/>.</param>

@@ -9,6 +9,7 @@ internal sealed class StepEmbeddings : IDisposable
     private const int RowsTogether = 512;
 
     private readonly DenoisingNetwork _network;
+    private readonly ScalarType _type;
     private readonly Tensor? _labels;
     private double[] _expected = [];
     private NetworkEmbedding? _embedded;
@@ -20,15 +21,17 @@ internal sealed class StepEmbeddings : IDisposable
     /// <param name="labels">[N] int64 on the network's device, or null where the network has no classes; not disposed.</param>
     /// <param name="nullLabel">The class that means "no class".</param>
     /// <param name="guided">Whether the network is called with the batch twice, the second time without its classes.</param>
+    /// <param name="type">What the network computes in.</param>
     /// <exception cref="ArgumentException">Guidance without classes.</exception>
     /// <exception cref="InvalidOperationException">The network is in training mode.</exception>
-    public StepEmbeddings(DenoisingNetwork network, Tensor? labels, long nullLabel, bool guided)
+    public StepEmbeddings(DenoisingNetwork network, Tensor? labels, long nullLabel, bool guided, ScalarType type)
     {
         if (network.training)
             throw new InvalidOperationException("The network is in training mode, so dropout would spoil its images: call eval() on it first.");
         if (guided && labels is null)
             throw new ArgumentException("Guidance steers towards a class, but this model has none: set GuidanceScale to 1, or train with a label column.", nameof(guided));
         _network = network;
+        _type = type;
         if (labels is null)
             return;
         using Tensor without = full_like(labels, nullLabel);
@@ -54,7 +57,7 @@ internal sealed class StepEmbeddings : IDisposable
         if (step < 0)
         {
             using NetworkEmbedding single = Embed([timestep], x.device);
-            return _network.Run(x, single);
+            return _network.RunIn(x, single, _type);
         }
         if (_embedded is null || step < _first || step >= _first + _count)
         {
@@ -63,7 +66,7 @@ internal sealed class StepEmbeddings : IDisposable
             _embedded = Embed(_expected.AsSpan(_first, _count), x.device);
         }
         using NetworkEmbedding rows = _embedded.Slice((long)(step - _first) * Rows, Rows);
-        return _network.Run(x, rows);
+        return _network.RunIn(x, rows, _type);
     }
 
     /// <inheritdoc/>

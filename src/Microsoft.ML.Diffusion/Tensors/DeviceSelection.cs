@@ -35,11 +35,13 @@ internal static class DeviceSelection
     }
 
     /// <summary>Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>) and keeps the memory they free (<see cref="HostAllocator.Keep"/>).</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="type">What networks compute in: our kernels are float32, and libtorch's operators want the cores themselves.</param>
     /// <returns>Ends it; dispose it on the same thread.</returns>
-    public static Work Enter(Device device)
+    public static Work Enter(Device device, ScalarType type)
     {
         UseAllCores();
-        return device.type == DeviceType.CPU ? new(HostAllocator.Keep(), Cores.Reserve()) : default;
+        return device.type == DeviceType.CPU && type == ScalarType.Float32 ? new(HostAllocator.Keep(), Cores.Reserve()) : default;
     }
 
     /// <summary>Work on a device.</summary>

@@ -110,7 +110,7 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         var labels = settings.Shape.Classes > 0 ? Labels(batch, session.Draws) : null;
         using var draw = session.State.Timesteps.Sample(settings.BatchSize, session.Draws, device);
         var noise = loss.DrawNoise(x0.shape, session.Noise, device);
-        using var rows = loss.Compute((x, t) => session.Network.forward(x, t, labels), x0, draw.Timesteps, noise);
+        using var rows = loss.Compute((x, t) => session.Network.ForwardIn(x, t, labels, PrecisionPolicy.TypeFor(settings.Precision)), x0, draw.Timesteps, noise);
         var mean = (rows.Loss * draw.Weights).mean();
         mean.backward();
         if (settings.ImportanceSampling)

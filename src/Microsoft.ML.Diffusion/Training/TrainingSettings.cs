@@ -26,6 +26,9 @@ internal sealed record TrainingSettings
     /// <summary>Whether timesteps with larger losses are drawn more often.</summary>
     public bool ImportanceSampling { get; init; }
 
+    /// <summary>What the network computes in.</summary>
+    public ComputePrecision Precision { get; init; }
+
     /// <summary>Images in a step.</summary>
     public required int BatchSize { get; init; }
 
