@@ -9,13 +9,14 @@ public class NormActivationBenchmarks
     private const double Epsilon = 1e-5;
 
     private Tensor _x = null!;
+    private Tensor _planes = null!;
     private Tensor _weight = null!;
     private Tensor _bias = null!;
     private Tensor _scale = null!;
     private Tensor _shift = null!;
     private Tensor _gradient = null!;
 
-    /// <summary>float32 as it comes, or bfloat16 with channels last.</summary>
+    /// <summary>float32, plain operators on planes, which suits them; or bfloat16 with the channels last.</summary>
     [Params("Float32", "BFloat16")]
     public string Type { get; set; } = "Float32";
 
@@ -29,8 +30,9 @@ public class NormActivationBenchmarks
     {
         var generator = new Generator(1, CPU);
         var type = Enum.Parse<ScalarType>(Type);
-        _x = Laid(randn([Batch, Channels, Side, Side], float32, generator: generator).to(type)).requires_grad_(Backward);
-        _gradient = Laid(randn([Batch, Channels, Side, Side], float32, generator: generator).to(type));
+        _x = ChannelsLast.Of(randn([Batch, Channels, Side, Side], float32, generator: generator).to(type)).requires_grad_(Backward);
+        _planes = (type == ScalarType.Float32 ? _x.detach().contiguous() : _x.detach()).requires_grad_(Backward);
+        _gradient = ChannelsLast.Of(randn([Batch, Channels, Side, Side], float32, generator: generator).to(type));
         _weight = ones(Channels, float32).requires_grad_(Backward);
         _bias = zeros(Channels, float32).requires_grad_(Backward);
         _scale = randn([Batch, Channels], float32, generator: generator).to(type).requires_grad_(Backward);
@@ -39,33 +41,35 @@ public class NormActivationBenchmarks
 
     /// <summary>One operator after the other.</summary>
     [Benchmark(Baseline = true)]
-    public void Plain() => Measure(() =>
+    public void Plain() => Measure(_planes, () =>
     {
-        Tensor normed = _weight.dtype == _x.dtype
-            ? nn.functional.group_norm(_x, Groups, _weight, _bias, Epsilon)
-            : nn.functional.group_norm(_x.to(float32), Groups, _weight, _bias, Epsilon).to(_x.dtype);
+        Tensor normed = _weight.dtype == _planes.dtype
+            ? nn.functional.group_norm(_planes, Groups, _weight, _bias, Epsilon)
+            : nn.functional.group_norm(_planes.to(float32), Groups, _weight, _bias, Epsilon).to(_planes.dtype);
         return nn.functional.silu(normed * (_scale.reshape(Batch, Channels, 1, 1) + 1) + _shift.reshape(Batch, Channels, 1, 1));
     });
 
     /// <summary>The library's.</summary>
     [Benchmark]
-    public void Fused() => Measure(() =>
+    public void Fused()
     {
-        using var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));
-        return NormActivation.Apply(_x, norm);
-    });
+        using var cores = Cores.Reserve();
+        Measure(_x, () =>
+        {
+            using var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));
+            return NormActivation.Apply(_x, norm);
+        });
+    }
 
-    private void Measure(Func<Tensor> forward)
+    private void Measure(Tensor x, Func<Tensor> forward)
     {
         using var scope = NewDisposeScope();
         if (Backward)
         {
-            autograd.grad([forward()], [_x, _weight, _bias, _scale, _shift], [_gradient]);
+            autograd.grad([forward()], [x, _weight, _bias, _scale, _shift], [_gradient]);
             return;
         }
         using var inference = no_grad();
         forward();
     }
-
-    private Tensor Laid(Tensor x) => Type == "Float32" ? x : x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);
 }

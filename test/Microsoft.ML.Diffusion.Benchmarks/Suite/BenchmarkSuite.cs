@@ -43,7 +43,12 @@ internal static class BenchmarkSuite
         string name = options.Parts.Count == 3 ? "bench.md" : $"bench-{string.Join('-', options.Parts.Order())}.md";
         ReportFile.Write(Path.Combine(options.Output, name), $"# Benchmarks\n\n{report}");
         if (options.Publish is { } document)
-            ReportFile.WriteBetweenMarkers(document, "bench", report.ToString().Replace("![Cost curves](curves.png)\n\n", ""));
+        {
+            const string published = "docs/images/cost-curves.png";
+            if (curves.Count > 0)
+                File.Copy(Path.Combine(options.Output, "curves.png"), Path.Combine(Path.GetDirectoryName(Path.GetFullPath(document))!, published), overwrite: true);
+            ReportFile.WriteBetweenMarkers(document, "bench", report.ToString().Replace("(curves.png)", $"({published})"));
+        }
         Console.WriteLine();
         Console.Write(report);
         return 0;

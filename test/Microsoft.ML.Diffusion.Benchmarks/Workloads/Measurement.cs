@@ -74,6 +74,7 @@ internal sealed record Measurement
         Threads = get_num_threads(),
         Torch = __version__,
         Device = device,
+        Type = "float32",
     };
 
     /// <summary>The result on a line of output; null where the line is something else.</summary>
