@@ -70,7 +70,8 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
         var size = SizeOf(pixels, kernel, settings.Doubled);
         var gradient = new ImageSource(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
 
-        Tensor dWeight = empty(kernel.shape, float32);
+        Tensor? direct = DirectGradients.Of(weight);
+        Tensor dWeight = direct ?? zeros(kernel.shape, float32);
         Tensor? dBias = bias is null ? null : empty(bias.shape, float32);
         ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), gradient, HostMemory.Pointer(dWeight), dBias is null ? null : HostMemory.Pointer(dBias));
 
@@ -90,7 +91,7 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
                 normGradients = NormGradients.Compute(norm, dx, normWeight!, normBias!, scale, shift);
         }
 
-        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight.permute(0, 3, 1, 2), dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
+        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
     }
 
     private static (Tensor Y, Tensor? Statistics) Forward(

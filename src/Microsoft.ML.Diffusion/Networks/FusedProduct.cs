@@ -73,7 +73,8 @@ internal sealed unsafe class FusedProduct : autograd.SingleTensorFunction<FusedP
         var window = settings.Window;
         int inputs = window.Kernel * window.Kernel * window.Channels, outputs = (int)kernel.shape[0];
 
-        Tensor dWeight = empty(kernel.shape, float32);
+        Tensor? direct = DirectGradients.Of(weight);
+        Tensor dWeight = direct ?? zeros(kernel.shape, float32);
         Tensor? dBias = bias is null ? null : empty(bias.shape, float32);
         LinearKernel.WeightGradient(
             window.Outputs, inputs, outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(dy),
@@ -99,7 +100,7 @@ internal sealed unsafe class FusedProduct : autograd.SingleTensorFunction<FusedP
                 normGradients = NormGradients.Compute(norm, dx, normWeight!, normBias!, scale, shift);
         }
 
-        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight.permute(0, 3, 1, 2), dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
+        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
     }
 
     private static (Tensor Y, Tensor? Statistics) Forward(

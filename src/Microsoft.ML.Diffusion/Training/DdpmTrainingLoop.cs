@@ -112,7 +112,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         var noise = loss.DrawNoise(x0.shape, session.Noise, device);
         using var rows = loss.Compute((x, t) => session.Network.ForwardIn(x, t, labels, PrecisionPolicy.TypeFor(settings.Precision)), x0, draw.Timesteps, noise);
         var mean = (rows.Loss * draw.Weights).mean();
-        mean.backward();
+        using (DirectGradients.Begin())
+            mean.backward();
         if (settings.ImportanceSampling)
             session.State.Timesteps.Update(draw.Timesteps, rows.Loss);
         return mean.item<float>();

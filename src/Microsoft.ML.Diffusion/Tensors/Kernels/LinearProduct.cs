@@ -52,7 +52,7 @@ internal static unsafe class LinearProduct<L>
     /// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
     /// <param name="source">Computes x; or null.</param>
     /// <param name="dy">[rows, outputs].</param>
-    /// <param name="dWeight">[outputs, inputs], written.</param>
+    /// <param name="dWeight">[outputs, inputs], added to.</param>
     /// <param name="dBias">[outputs], written; or null.</param>
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
@@ -60,7 +60,6 @@ internal static unsafe class LinearProduct<L>
         Cores.Run(blocks, block =>
         {
             int first = registers * block / blocks * L.Count, count = registers * (block + 1) / blocks * L.Count - first;
-            new Span<float>(dWeight + (nint)first * inputs, checked(count * inputs)).Clear();
             if (dBias is not null)
                 new Span<float>(dBias + first, count).Clear();
             for (nint row = 0; row < rows; row += GradientChunk)

@@ -11,7 +11,7 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <param name="size">The sizes of the convolution.</param>
     /// <param name="x">[N, H, W, C], its input.</param>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
-    /// <param name="dWeight">[D, 3, 3, C], written.</param>
+    /// <param name="dWeight">[D, 3, 3, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, PixelSource dy, float* dWeight, float* dBias)
     {
@@ -125,14 +125,17 @@ internal static unsafe partial class WinogradConvolution<L>
         {
             float* sums = work.Sums + (nint)output * work.Inputs + c;
             float* to = dWeight + (nint)output * 9 * inputs + c;
-            if (c + n <= inputs)
-            {
-                WinogradTransforms<L>.WeightGradient(sums, work.WeightStride, to, 3 * inputs, inputs, scratch);
-                continue;
-            }
             WinogradTransforms<L>.WeightGradient(sums, work.WeightStride, edge, 3 * n, n, scratch);
-            for (int k = 0; k < 9; k++)
-                new ReadOnlySpan<float>(edge + k * n, inputs - c).CopyTo(new Span<float>(to + k * inputs, inputs - c));
+            for (int k = 0; k < 9; k++, to += inputs)
+            {
+                if (c + n <= inputs)
+                {
+                    L.Store(L.Load(to) + L.Load(edge + k * n), to);
+                    continue;
+                }
+                for (int lane = 0; lane < inputs - c; lane++)
+                    to[lane] += edge[k * n + lane];
+            }
         }
     }
 
