@@ -19,6 +19,7 @@ public sealed unsafe class WinogradConvolutionTests
         [9, 6, 5, 8, 16],       // several images a block
         [1, 40, 36, 4, 6],      // several blocks an image
         [2, 40, 36, 96, 4],
+        [2, 36, 40, 8, 4],      // blocks of an image that are not of one size
         [1, 4, 300, 4, 4],      // a row of tiles wider than a block
     ];
 
