@@ -1,0 +1,226 @@
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>The fast convolution and its weight's gradient against the definition in double.</summary>
+[TestClass]
+public sealed unsafe class WinogradConvolutionTests
+{
+    /// <summary>Of the largest number: the transforms lose about a digit more than the plain sum.</summary>
+    private const double Tolerance = 1e-5;
+
+    /// <summary>N, H, W, C, D.</summary>
+    public static IEnumerable<object[]> Shapes =>
+    [
+        [1, 7, 9, 3, 5],        // sides that tiles do not fill, channels that registers do not
+        [3, 2, 2, 4, 8],
+        [1, 1, 5, 16, 4],
+        [2, 5, 1, 1, 1],
+        [1, 8, 8, 48, 96],      // more panels of outputs than blocks
+        [1, 4, 4, 20, 36],
+        [9, 6, 5, 8, 16],       // several images a block
+        [1, 40, 36, 4, 6],      // several blocks an image
+        [2, 40, 36, 96, 4],
+        [2, 36, 40, 8, 4],      // blocks of an image that are not of one size
+        [1, 4, 300, 4, 4],      // a row of tiles wider than a block
+    ];
+
+    private static IEnumerable<object[]> ShapesByLanes => Shapes.SelectMany(_ => (int[])[16, 8, 4], (shape, lanes) => (object[])[lanes, .. shape]);
+
+    [TestMethod]
+    [DynamicData(nameof(ShapesByLanes))]
+    public void ItIsTheConvolution(int lanes, int n, int height, int width, int inputs, int outputs)
+    {
+        var convolve = Convolver(lanes);
+        var size = new ConvolutionSize(n, height, width, inputs, outputs);
+        float[] x = KernelData.Numbers(1, n * height * width * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, n * height * width * outputs);
+        foreach (bool turned in (bool[])[false, true])
+        {
+            double[] want = Convolve(size, x, w, turned);
+            Assert.IsLessThan(Tolerance, KernelData.Error(want, convolve(size, x, w, turned, null, null)), $"turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, bias, null), convolve(size, x, w, turned, bias, null)), $"with bias, turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, bias, addend), convolve(size, x, w, turned, bias, addend)), $"with both, turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, null, addend), convolve(size, x, w, turned, null, addend)), $"with an addend, turned: {turned}");
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(ShapesByLanes))]
+    public void ItsWeightsGradientIsTheSumOverThePixels(int lanes, int n, int height, int width, int inputs, int outputs) =>
+        CheckGradient(lanes, new(n, height, width, inputs, outputs));
+
+    [TestMethod]
+    [DataRow(16)]
+    [DataRow(8)]
+    [DataRow(4)]
+    [DoNotParallelize]
+    public void TheNumberOfCoresChangesNoBit(int lanes)
+    {
+        foreach (ConvolutionSize size in (ConvolutionSize[])[new(1, 8, 8, 12, 136), new(5, 12, 10, 8, 20), new(1, 40, 36, 40, 8)])
+        {
+            float[] x = KernelData.Numbers(1, size.Images * size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
+            float[] dy = KernelData.Numbers(3, size.Images * size.Height * size.Width * size.Outputs), bias = KernelData.Numbers(4, size.Outputs);
+            var alone = On(1);
+            for (int cores = 2; cores <= 3; cores++)
+            {
+                var (y, dWeight, dBias) = On(cores);
+                CollectionAssert.AreEqual(alone.Y, y, $"{size} on {cores} cores");
+                CollectionAssert.AreEqual(alone.DWeight, dWeight, $"{size} on {cores} cores");
+                CollectionAssert.AreEqual(alone.DBias, dBias, $"{size} on {cores} cores");
+            }
+
+            (float[] Y, float[] DWeight, float[] DBias) On(int cores)
+            {
+                using var threads = new KernelData.Threads(cores);
+                using var reserved = Cores.Reserve();
+                float[] y = Convolver(lanes)(size, x, w, false, bias, null);
+                var (dWeight, dBias) = Differentiator(lanes)(size, x, dy, true);
+                return (y, dWeight, dBias!);
+            }
+        }
+    }
+
+    [TestMethod]
+    [DataRow(16)]
+    [DataRow(8)]
+    [DataRow(4)]
+    public void ItIsNotMuchLessAccurateThanThePlainSum(int lanes)
+    {
+        var size = new ConvolutionSize(1, 12, 12, 64, 16);
+        float[] x = KernelData.Numbers(1, size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
+        double[] exact = Convolve(size, x, w, turned: false);
+        double plain = RootMeanSquare(exact, ConvolveInFloats(size, x, w)), fast = RootMeanSquare(exact, Convolver(lanes)(size, x, w, false, null, null));
+        Assert.IsLessThan(3 * plain, fast);
+    }
+
+    private static void CheckGradient(int lanes, ConvolutionSize size)
+    {
+        int pixels = size.Images * size.Height * size.Width;
+        float[] x = KernelData.Numbers(1, pixels * size.Inputs), dy = KernelData.Numbers(2, pixels * size.Outputs);
+        var (want, wantBias) = WeightGradient(size, x, dy);
+        var (got, bias) = Differentiator(lanes)(size, x, dy, true);
+        Assert.IsLessThan(Tolerance, KernelData.Error(want, got));
+        Assert.IsLessThan(Tolerance, KernelData.Error(wantBias, bias!), "bias");
+        CollectionAssert.AreEqual(got, Differentiator(lanes)(size, x, dy, false).DWeight, "without bias");
+    }
+
+    private delegate float[] Convolution(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend);
+
+    private delegate (float[] DWeight, float[]? DBias) Gradient(in ConvolutionSize size, float[] x, float[] dy, bool bias);
+
+    private static Convolution Convolver(int lanes) => KernelData.For<Convolution>(lanes, Apply<Lanes512>, Apply<Lanes256>, Apply<Lanes128>);
+
+    private static Gradient Differentiator(int lanes) => KernelData.For<Gradient>(lanes, Differentiate<Lanes512>, Differentiate<Lanes256>, Differentiate<Lanes128>);
+
+    private static float[] Apply<L>(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
+        where L : unmanaged, ILanes<L>
+    {
+        KernelData.Poison(1_000_000);
+        var y = new float[size.Images * size.Height * size.Width * size.Outputs];
+        y.AsSpan().Fill(float.NaN);
+        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
+            WinogradConvolution<L>.Apply(size, new ImageSource(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
+        return y;
+    }
+
+    private static (float[] DWeight, float[]? DBias) Differentiate<L>(in ConvolutionSize size, float[] x, float[] dy, bool bias)
+        where L : unmanaged, ILanes<L>
+    {
+        KernelData.Poison(4_000_000);
+        float[] dWeight = new float[9 * size.Inputs * size.Outputs];
+        float[]? dBias = bias ? new float[size.Outputs] : null;
+        fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
+        {
+            WinogradConvolution<L>.WeightGradient(
+                size, new ImageSource(px, size.Height, size.Width, size.Inputs), new ImageSource(pdy, size.Height, size.Width, size.Outputs), pw, pb);
+        }
+        return (dWeight, dBias);
+    }
+
+    /// <summary>The definition. Turned, the weight is [C, 3, 3, D] and its kernels stand on their heads.</summary>
+    private static double[] Convolve(in ConvolutionSize size, float[] x, float[] w, bool turned)
+    {
+        var (height, width, inputs, outputs) = (size.Height, size.Width, size.Inputs, size.Outputs);
+        // [3, 3, C, D]
+        var kernel = new double[9 * inputs * outputs];
+        for (int k = 0; k < 9; k++)
+        {
+            for (int c = 0; c < inputs; c++)
+            {
+                for (int d = 0; d < outputs; d++)
+                    kernel[(k * inputs + c) * outputs + d] = turned ? w[(c * 9 + 8 - k) * outputs + d] : w[(d * 9 + k) * inputs + c];
+            }
+        }
+        var y = new double[size.Images * height * width * outputs];
+        ForEachPair(size, (k, from, to) =>
+        {
+            for (int c = 0; c < inputs; c++)
+            {
+                double value = x[from * inputs + c];
+                ReadOnlySpan<double> row = kernel.AsSpan((k * inputs + c) * outputs, outputs);
+                Span<double> sums = y.AsSpan(to * outputs, outputs);
+                for (int d = 0; d < row.Length; d++)
+                    sums[d] += value * row[d];
+            }
+        });
+        return y;
+    }
+
+    /// <summary>The same, summed in float32.</summary>
+    private static float[] ConvolveInFloats(in ConvolutionSize size, float[] x, float[] w)
+    {
+        var (inputs, outputs) = (size.Inputs, size.Outputs);
+        var y = new float[size.Images * size.Height * size.Width * outputs];
+        ForEachPair(size, (k, from, to) =>
+        {
+            for (int d = 0; d < outputs; d++)
+            {
+                for (int c = 0; c < inputs; c++)
+                    y[to * outputs + d] += x[from * inputs + c] * w[(d * 9 + k) * inputs + c];
+            }
+        });
+        return y;
+    }
+
+    private static (double[] Weight, double[] Bias) WeightGradient(in ConvolutionSize size, float[] x, float[] dy)
+    {
+        var (inputs, outputs) = (size.Inputs, size.Outputs);
+        var weight = new double[9 * inputs * outputs];
+        ForEachPair(size, (k, from, to) =>
+        {
+            for (int d = 0; d < outputs; d++)
+            {
+                double slope = dy[to * outputs + d];
+                Span<double> sums = weight.AsSpan((d * 9 + k) * inputs, inputs);
+                ReadOnlySpan<float> pixel = x.AsSpan(from * inputs, inputs);
+                for (int c = 0; c < pixel.Length; c++)
+                    sums[c] += slope * pixel[c];
+            }
+        });
+        var bias = new double[outputs];
+        for (int i = 0; i < dy.Length; i++)
+            bias[i % outputs] += dy[i];
+        return (weight, bias);
+    }
+
+    /// <summary>Calls with the number of the kernel's weight, the pixel that it sees and the pixel that it writes, for every two that belong together.</summary>
+    private static void ForEachPair(ConvolutionSize size, Action<int, int, int> visit)
+    {
+        for (int row = 0; row < size.Images * size.Height; row++)
+        {
+            for (int column = 0; column < size.Width; column++)
+            {
+                for (int k = 0; k < 9; k++)
+                {
+                    int y = row % size.Height + k / 3 - 1, x = column + k % 3 - 1;
+                    if (y >= 0 && y < size.Height && x >= 0 && x < size.Width)
+                        visit(k, (row + k / 3 - 1) * size.Width + x, row * size.Width + column);
+                }
+            }
+        }
+    }
+
+    private static double[] Plus(double[] y, float[]? bias, float[]? addend) =>
+        [.. y.Select((value, i) => value + (bias is null ? 0 : bias[i % bias.Length]) + (addend is null ? 0 : addend[i]))];
+
+    private static double RootMeanSquare(double[] want, float[] got) => Math.Sqrt(want.Zip(got, (a, b) => (a - b) * (a - b)).Average());
+}
