@@ -16,7 +16,7 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
     /// <returns>[N, A + B, H, W].</returns>
     public static Tensor Apply(Tensor a, Tensor b)
     {
-        if (!HostKernels.Take(a, b))
+        if (!HostKernels.Take(a, b) || a.numel() + b.numel() > int.MaxValue / sizeof(float))
             return cat([a, b], 1);
         if (!is_grad_enabled())
             return Join(a, b);

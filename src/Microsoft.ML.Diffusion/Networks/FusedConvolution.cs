@@ -25,7 +25,7 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
     public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false)
     {
         long[] shape = x.shape, kernel = weight.shape;
-        if (!HostKernels.Take(x, weight) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && !NormBatch.Takes(shape[1])))
+        if (!HostKernels.Take(x, weight) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !NormBatch.Takes(shape[1]))))
             return null;
         long pixels = shape[0] * shape[2] * shape[3] * (doubled ? 4 : 1);
         if (pixels * Math.Max(kernel[0], kernel[1]) > int.MaxValue / sizeof(float))

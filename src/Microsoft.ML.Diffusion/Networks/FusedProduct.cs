@@ -26,9 +26,11 @@ internal sealed unsafe class FusedProduct : autograd.SingleTensorFunction<FusedP
     public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
-        if (!HostKernels.Take(x, weight) || kernel[2] != kernel[3] || (norm is not null && (kernel[2] != 1 || !NormBatch.Takes(shape[1]))))
+        if (!HostKernels.Take(x, weight) || kernel[2] != kernel[3] || (norm is not null && !NormBatch.Takes(shape[1])))
             return null;
         var window = new WindowSize((int)shape[0], (int)shape[2], (int)shape[3], (int)shape[1], (int)kernel[2], stride, before, after);
+        if (norm is not null && !window.IsPointwise)
+            return null;
         if (LinearKernel.LanesFor(kernel[1], kernel[0]) == 0 || window.OutputHeight < 1 || window.OutputWidth < 1 || !LinearKernel.Takes(window.Outputs))
             return null;
         if (window.Outputs * Math.Max(kernel[0], kernel[1] * kernel[2] * kernel[3]) > int.MaxValue / sizeof(float))

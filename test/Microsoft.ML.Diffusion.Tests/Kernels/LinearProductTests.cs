@@ -128,7 +128,7 @@ public sealed unsafe class LinearProductTests
 
         int inputs = kernel * kernel * channels;
         Tensor pixels = x.detach().to(float32), w = weight.detach().to(float32), b = bias.to(float32), slope = dy.to(float32);
-        Tensor y = full(dy.shape, float.NaN), dWeight = full(w.shape, float.NaN), dx = full(x.shape, float.NaN), windows = full([size.Outputs, inputs], float.NaN);
+        Tensor y = full(dy.shape, float.NaN), dWeight = zeros(w.shape), dx = full(x.shape, float.NaN), windows = full([size.Outputs, inputs], float.NaN);
         var rows = new WindowRows(HostMemory.Pointer(pixels), size);
         KernelData.Poison(100_000);
         LinearKernel.Apply(size.Outputs, inputs, outputs, null, rows, HostMemory.Pointer(w), false, HostMemory.Pointer(b), null, HostMemory.Pointer(y));
@@ -161,8 +161,12 @@ public sealed unsafe class LinearProductTests
         float[] dWeight = new float[outputs * inputs];
         float[]? dBias = bias ? new float[outputs] : null;
         fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
-            LinearProduct<L>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new Rows(x, inputs) : null, pdy, pw, pb);
-        return (dWeight, dBias);
+        {
+            // Twice: a weight's gradient is added to what is there.
+            for (int i = 0; i < 2; i++)
+                LinearProduct<L>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new Rows(x, inputs) : null, pdy, pw, pb);
+        }
+        return ([.. dWeight.Select(value => value / 2)], dBias);
     }
 
     private static double[] Multiply(int rows, int inputs, int outputs, float[] x, float[] weight, bool transposed)

@@ -34,9 +34,8 @@ internal static class Cores
         int cores = Math.Min(parts, Count);
         if (cores > 1)
         {
-            if (!s_team.Value.TryRun(parts, cores, run))
-                Parallel.For(0, parts, new ParallelOptions { MaxDegreeOfParallelism = cores }, run);
-            return;
+            if (s_team.Value.TryRun(parts, cores, run))
+                return;
         }
         for (int part = 0; part < parts; part++)
             run(part);

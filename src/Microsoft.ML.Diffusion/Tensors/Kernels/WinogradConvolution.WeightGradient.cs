@@ -22,8 +22,8 @@ internal static unsafe partial class WinogradConvolution<L>
         for (int first = 0; first < work.Tiles.Blocks; first += chunk)
         {
             int from = first, blocks = Math.Min(chunk, work.Tiles.Blocks - first);
-            Cores.Run(blocks, i => TransformBlock(work, from + i, i * work.Tiles.TilesPerBlock));
-            int tiles = (blocks - 1) * work.Tiles.TilesPerBlock + TilesOf(work.Tiles, first + blocks - 1);
+            int before = work.Tiles.TilesBefore(from), tiles = work.Tiles.TilesBefore(from + blocks) - before;
+            Cores.Run(blocks, i => TransformBlock(work, from + i, work.Tiles.TilesBefore(from + i) - before));
             Cores.Run(Numbers, number => MatrixKernel<L>.AddTransposed(
                 work.Dy + number * work.OutputStride, work.Outputs, work.X + number * work.InputStride, work.Inputs,
                 work.Sums + number * work.WeightStride, work.Inputs, work.Outputs, work.Inputs, tiles));
@@ -39,12 +39,6 @@ internal static unsafe partial class WinogradConvolution<L>
                 dBias[d] = (float)sum;
             }
         }
-    }
-
-    private static int TilesOf(ConvolutionTiles tiles, int block)
-    {
-        TileBand last = tiles.Band(block, tiles.Bands(block) - 1);
-        return last.FirstTile + last.Rows * tiles.Across;
     }
 
     /// <summary>Transforms the tiles of a block, input and gradient, and sums the gradient.</summary>
