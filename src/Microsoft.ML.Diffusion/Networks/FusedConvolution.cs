@@ -1,26 +1,20 @@
-using TorchSharp;
-
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>
-/// A 3x3 convolution of stride 1 with what surrounds it, as one operator with a gradient of its own: norm, FiLM and SiLU or a doubling of the image are computed as
-/// the input is read, a residual is added as the output is written. It keeps its input alone for the way back and computes the norm once more there.
-/// Differentiable once.
-/// </summary>
-internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<FusedConvolution>
+/// <summary>How a <see cref="FusedConvolution"/> reads its input.</summary>
+/// <param name="Norm">The norm before the convolution, or null.</param>
+/// <param name="Doubled">Whether the image is doubled first.</param>
+internal sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled) : SurroundedSettings(Norm);
+
+/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/>; it also doubles the image as it reads it.</summary>
+internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolution, ConvolutionSettings>
 {
-    private const string Settings = "settings";
-
-    /// <inheritdoc/>
-    public override string Name => nameof(FusedConvolution);
-
     /// <summary>Runs it where it can.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
     /// <param name="weight">[D, C, 3, 3].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before the convolution, or null; not disposed.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
-    /// <param name="doubled">Whether the image is doubled first, by nearest neighbours.</param>
+    /// <param name="doubled">Whether the image is doubled first, by nearest neighbours; without a norm.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>
     public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false)
     {
@@ -30,94 +24,47 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
         long pixels = shape[0] * shape[2] * shape[3] * (doubled ? 4 : 1);
         if (pixels * Math.Max(kernel[0], kernel[1]) > int.MaxValue / sizeof(float))
             return null;
-        if (!is_grad_enabled())
-        {
-            var (y, statistics) = Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Scale, norm?.Shift, new(norm?.Settings, doubled, false));
-            statistics?.Dispose();
-            return y;
-        }
-        // The graph holds what it needs by handles of its own: all that was made on the way can go.
-        using var scope = NewDisposeScope();
-        var settings = new ConvolutionSettings(norm?.Settings, doubled, x.requires_grad);
-        return apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Scale!, norm?.Shift!, settings).MoveToOuterDisposeScope();
+        return Run(x, weight, bias, norm, addend, new(norm?.Settings, doubled));
     }
 
     /// <inheritdoc/>
-    public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
+    protected override Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, ConvolutionSettings settings)
     {
-        var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
-        var (normWeight, normBias, scale, shift, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (Tensor?)vars[7], (ConvolutionSettings)vars[8]);
-        var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, scale, shift, settings);
-        ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
-        ctx.save_data(Settings, settings with { HasAddend = addend is not null });
-        ctx.set_materialize_grads(false);
+        var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
+        Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], float32);
+        ConvolutionKernel.Apply(
+            size, SourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
         return y;
     }
 
     /// <inheritdoc/>
-    public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
+    protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ConvolutionSettings settings)
     {
-        using var scope = NewDisposeScope();
-        // TorchSharp hands over a handle of its own and does not free it.
-        using Tensor given = grad_output;
-        var saved = ctx.get_saved_variables();
-        var settings = (ConvolutionSettings)ctx.get_data(Settings);
-        var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
-        var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
-
-        Tensor pixels = HostKernels.Pixels(x), dy = HostKernels.Pixels(given), kernel = HostKernels.Pixels(weight);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scale?.contiguous(), shift?.contiguous(), statistics!, settings.Norm);
-        var size = SizeOf(pixels, kernel, settings.Doubled);
-        var gradient = new ImageSource(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
-
-        Tensor? direct = DirectGradients.Of(weight);
-        Tensor dWeight = direct ?? zeros(kernel.shape, float32);
-        Tensor? dBias = bias is null ? null : empty(bias.shape, float32);
-        ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), gradient, HostMemory.Pointer(dWeight), dBias is null ? null : HostMemory.Pointer(dBias));
-
-        Tensor? dx = null;
-        Tensor?[] normGradients = [null, null, null, null];
-        if (settings.NeedsInput || norm is not null)
-        {
-            dx = empty([size.Images, size.Height, size.Width, size.Inputs], float32);
-            ConvolutionKernel.Apply(size with { Inputs = size.Outputs, Outputs = size.Inputs }, gradient, HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Pointer(dx));
-            if (settings.Doubled)
-            {
-                Tensor large = dx;
-                dx = empty(pixels.shape, float32);
-                ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Pointer(large), HostMemory.Pointer(dx));
-            }
-            if (norm is not null)
-                normGradients = NormGradients.Compute(norm, dx, normWeight!, normBias!, scale, shift);
-        }
-
-        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. normGradients, null]);
+        var size = SizeOf(pixels.shape, dWeight.shape[0], settings.Doubled);
+        ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), Gradient(dy, size), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
     }
 
-    private static (Tensor Y, Tensor? Statistics) Forward(
-        Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, ConvolutionSettings settings)
+    /// <inheritdoc/>
+    protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ConvolutionSettings settings)
     {
-        using Tensor pixels = HostKernels.Pixels(x);
-        using Tensor kernel = HostKernels.Pixels(weight);
-        using Tensor? added = addend is null ? null : HostKernels.Pixels(addend);
-        using Tensor? scales = scale?.contiguous();
-        using Tensor? shifts = shift?.contiguous();
-        Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scales, shifts, statistics!, settings.Norm);
-        norm?.Measure();
-        var size = SizeOf(pixels, kernel, settings.Doubled);
-        using Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], float32);
+        var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
+        Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], float32);
         ConvolutionKernel.Apply(
-            size, SourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, bias is null ? null : HostMemory.Pointer(bias),
-            added is null ? null : HostMemory.Pointer(added), HostMemory.Pointer(y));
-        return (y.permute(0, 3, 1, 2), statistics);
+            size with { Inputs = size.Outputs, Outputs = size.Inputs }, Gradient(dy, size), HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Pointer(dx));
+        if (!settings.Doubled)
+            return dx;
+        using Tensor large = dx;
+        Tensor halved = empty(shape, float32);
+        ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Pointer(large), HostMemory.Pointer(halved));
+        return halved;
     }
 
-    private static ConvolutionSize SizeOf(Tensor pixels, Tensor kernel, bool doubled)
+    private static ImageSource Gradient(Tensor dy, in ConvolutionSize size) => new(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
+
+    private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)
     {
-        long[] shape = pixels.shape;
         int times = doubled ? 2 : 1;
-        return new((int)shape[0], times * (int)shape[1], times * (int)shape[2], (int)shape[3], (int)kernel.shape[0]);
+        return new((int)pixels[0], times * (int)pixels[1], times * (int)pixels[2], (int)pixels[3], (int)outputs);
     }
 
     private static PixelSource SourceOf(Tensor pixels, NormBatch? norm, ConvolutionSettings settings)
@@ -127,13 +74,5 @@ internal sealed unsafe class FusedConvolution : autograd.SingleTensorFunction<Fu
         long[] shape = pixels.shape;
         var (height, width, channels) = ((int)shape[1], (int)shape[2], (int)shape[3]);
         return settings.Doubled ? new DoubledSource(HostMemory.Pointer(pixels), height, width, channels) : new ImageSource(HostMemory.Pointer(pixels), height, width, channels);
-    }
-
-    /// <param name="Norm">The norm before the convolution, or null.</param>
-    /// <param name="Doubled">Whether the image is doubled first.</param>
-    /// <param name="NeedsInput">Whether somebody wants the input's gradient.</param>
-    private sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled, bool NeedsInput)
-    {
-        public bool HasAddend { get; init; }
     }
 }

@@ -14,6 +14,9 @@ internal static class HostMemory
     /// <param name="tensor">Float32, on the CPU, contiguous, under 2 GB; has to outlive the pointer.</param>
     public static unsafe float* Pointer(Tensor tensor) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes));
 
+    /// <summary>The same; null for no tensor.</summary>
+    public static unsafe float* PointerOrNull(Tensor? tensor) => tensor is null ? null : Pointer(tensor);
+
     /// <summary>Makes a tensor of numbers.</summary>
     /// <param name="values">As many as <paramref name="shape"/> says, row by row.</param>
     /// <param name="shape">The tensor's shape.</param>

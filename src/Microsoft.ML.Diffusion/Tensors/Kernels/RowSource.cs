@@ -61,6 +61,9 @@ internal readonly record struct WindowSize(int Images, int Height, int Width, in
     /// <summary>W'.</summary>
     public int OutputWidth => (Width + Before + After - Kernel) / Stride + 1;
 
+    /// <summary>k·k·C, the numbers of a window.</summary>
+    public int Numbers => Kernel * Kernel * Channels;
+
     /// <summary>N·H'·W'.</summary>
     public nint Outputs => (nint)Images * OutputHeight * OutputWidth;
 

@@ -1,0 +1,130 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>What an operator with surroundings was told.</summary>
+/// <param name="Norm">The norm before the operator, or null.</param>
+internal abstract record SurroundedSettings(NormSettings? Norm)
+{
+    /// <summary>Whether somebody wants the input's gradient.</summary>
+    public bool NeedsInput { get; init; }
+
+    /// <summary>Whether something is added to the result.</summary>
+    public bool HasAddend { get; init; }
+}
+
+/// <summary>
+/// A linear operator on images with what surrounds it, as one node of the graph: norm, FiLM and SiLU are computed as the input is read, a residual is added as the output
+/// is written. It keeps its input alone for the way back and computes the norm once more there. Differentiable once.
+/// </summary>
+/// <typeparam name="T">The operator.</typeparam>
+/// <typeparam name="S">Its settings.</typeparam>
+internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction<T>
+    where T : SurroundedOperator<T, S>, new()
+    where S : SurroundedSettings
+{
+    private const string Settings = "settings";
+
+    /// <inheritdoc/>
+    public sealed override string Name => typeof(T).Name;
+
+    /// <summary>Runs the operator.</summary>
+    /// <param name="x">[N, C, H, W] float32 on the CPU; not changed.</param>
+    /// <param name="weight">[D, C, k, k].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="addend">[N, D, H', W'] or null.</param>
+    /// <param name="settings">The settings.</param>
+    /// <returns>[N, D, H', W'] with the channels last in memory.</returns>
+    protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, S settings)
+    {
+        if (!is_grad_enabled())
+        {
+            var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Scale, norm?.Shift, settings);
+            statistics?.Dispose();
+            return y;
+        }
+        // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
+        using var scope = NewDisposeScope();
+        settings = settings with { NeedsInput = x.requires_grad, HasAddend = addend is not null };
+        return apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Scale!, norm?.Shift!, settings).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public sealed override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
+    {
+        var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
+        var (normWeight, normBias, scale, shift, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (Tensor?)vars[7], (S)vars[8]);
+        var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, scale, shift, settings);
+        ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
+        ctx.save_data(Settings, settings);
+        ctx.set_materialize_grads(false);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public sealed override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
+    {
+        using var scope = NewDisposeScope();
+        // TorchSharp hands over a handle of its own and does not free it.
+        using Tensor given = grad_output;
+        var saved = ctx.get_saved_variables();
+        var settings = (S)ctx.get_data(Settings);
+        var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
+        var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
+
+        Tensor pixels = HostKernels.Pixels(x), dy = HostKernels.Pixels(given), kernel = HostKernels.Pixels(weight);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scale?.contiguous(), shift?.contiguous(), statistics!, settings.Norm);
+
+        Tensor? direct = DirectGradients.Of(weight), dBias = bias is null ? null : empty(bias.shape, float32);
+        Tensor dWeight = direct ?? zeros(kernel.shape, float32);
+        AddWeightGradient(pixels, norm, dy, dWeight, dBias, settings);
+
+        Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, kernel, dy, settings) : null;
+        Tensor?[] ofNorm = norm is null ? [null, null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, scale, shift);
+        return ReturnedGradients.Pass(
+            [dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
+    }
+
+    /// <summary>Computes the result.</summary>
+    /// <param name="pixels">[N, H, W, C], the input before its norm.</param>
+    /// <param name="norm">The norm, measured; or null.</param>
+    /// <param name="kernel">[D, k, k, C].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="addend">[N, H', W', D] or null.</param>
+    /// <param name="settings">The settings.</param>
+    /// <returns>[N, H', W', D].</returns>
+    protected abstract Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, S settings);
+
+    /// <summary>Adds up the gradient of the weight and computes that of the bias.</summary>
+    /// <param name="pixels">[N, H, W, C], the input before its norm.</param>
+    /// <param name="norm">The norm, measured; or null.</param>
+    /// <param name="dy">[N, H', W', D].</param>
+    /// <param name="dWeight">[D, k, k, C], added to.</param>
+    /// <param name="dBias">[D], written; or null.</param>
+    /// <param name="settings">The settings.</param>
+    protected abstract void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, S settings);
+
+    /// <summary>Computes the gradient of the operator's input, behind the norm.</summary>
+    /// <param name="shape">N, H, W, C.</param>
+    /// <param name="kernel">[D, k, k, C].</param>
+    /// <param name="dy">[N, H', W', D].</param>
+    /// <param name="settings">The settings.</param>
+    /// <returns>[N, H, W, C], in the current scope.</returns>
+    protected abstract Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, S settings);
+
+    private (Tensor Y, Tensor? Statistics) Forward(
+        Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, S settings)
+    {
+        using Tensor pixels = HostKernels.Pixels(x);
+        using Tensor kernel = HostKernels.Pixels(weight);
+        using Tensor? added = addend is null ? null : HostKernels.Pixels(addend);
+        using Tensor? scales = scale?.contiguous();
+        using Tensor? shifts = shift?.contiguous();
+        Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scales, shifts, statistics!, settings.Norm);
+        norm?.Measure();
+        using Tensor y = Compute(pixels, norm, kernel, bias, added, settings);
+        return (y.permute(0, 3, 1, 2), statistics);
+    }
+}
