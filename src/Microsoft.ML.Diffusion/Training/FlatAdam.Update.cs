@@ -17,14 +17,14 @@ internal sealed partial class FlatAdam
         }
         int length = checked((int)_gradients.numel());
         var sums = new double[(length + Chunk - 1) / Chunk];
-        Parallel.For(0, sums.Length, i => sums[i] = SumOfSquares(Piece(_gradients, i, length)));
+        Cores.Run(sums.Length, i => sums[i] = SumOfSquares(Piece(_gradients, i, length)));
         return Math.Sqrt(sums.Sum());
     }
 
     private void UpdateOnCpu(AdamUpdate update)
     {
         int length = checked((int)_weights.numel());
-        Parallel.For(0, (length + Chunk - 1) / Chunk, i => Update(
+        Cores.Run((length + Chunk - 1) / Chunk, i => Update(
             update, Piece(_weights, i, length), Piece(_gradients, i, length), Piece(_mean, i, length), Piece(_square, i, length), Piece(_average, i, length)));
     }
 
