@@ -8,7 +8,7 @@ namespace Microsoft.ML.Diffusion;
 public enum ComputePrecision
 {
     /// <summary>
-    /// The faster that keeps float32's accuracy: float32. On a processor this library's float32 kernels overtake libtorch's bfloat16 operators even where these have matrix instructions.
+    /// float32, for which this library has kernels of its own on a processor.
     /// </summary>
     Automatic,
 
