@@ -38,7 +38,7 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         using var scope = NewDisposeScope();
         // TorchSharp hands over a handle of its own and does not free it.
         using Tensor given = grad_outputs[0];
-        Tensor joined = HostKernels.Pixels(given);
+        Tensor joined = ChannelsLast.Pixels(given);
         long[] shape = joined.shape;
         var (first, second) = ((int)(long)ctx.get_data(Settings), (int)(shape[3] - (long)ctx.get_data(Settings)));
         Tensor da = empty([shape[0], shape[1], shape[2], first], float32), db = empty([shape[0], shape[1], shape[2], second], float32);
@@ -58,8 +58,8 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
 
     private static Tensor Join(Tensor a, Tensor b)
     {
-        using Tensor pixelsA = HostKernels.Pixels(a);
-        using Tensor pixelsB = HostKernels.Pixels(b);
+        using Tensor pixelsA = ChannelsLast.Pixels(a);
+        using Tensor pixelsB = ChannelsLast.Pixels(b);
         long[] shape = pixelsA.shape;
         int first = (int)shape[3], second = (int)pixelsB.shape[3], pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
         using Tensor joined = empty([shape[0], shape[1], shape[2], first + second], float32);

@@ -10,11 +10,4 @@ internal static class HostKernels
     /// <param name="weight">The weight.</param>
     public static bool Take(Tensor x, Tensor weight) =>
         x.device_type == DeviceType.CPU && x.dtype == ScalarType.Float32 && weight.dtype == ScalarType.Float32 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
-
-    /// <summary>[N, C, H, W] with the channels last, in memory too: [N, H, W, C]. The caller disposes it.</summary>
-    public static Tensor Pixels(Tensor x)
-    {
-        using Tensor pixels = x.permute(0, 2, 3, 1);
-        return pixels.contiguous();
-    }
 }

@@ -73,7 +73,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
         var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
 
-        Tensor pixels = HostKernels.Pixels(x), dy = HostKernels.Pixels(given), kernel = HostKernels.Pixels(weight);
+        Tensor pixels = ChannelsLast.Pixels(x), dy = ChannelsLast.Pixels(given), kernel = ChannelsLast.Pixels(weight);
         NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scale?.contiguous(), shift?.contiguous(), statistics!, settings.Norm);
 
         Tensor? direct = DirectGradients.Of(weight), dBias = bias is null ? null : empty(bias.shape, float32);
@@ -116,9 +116,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction
     private (Tensor Y, Tensor? Statistics) Forward(
         Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, S settings)
     {
-        using Tensor pixels = HostKernels.Pixels(x);
-        using Tensor kernel = HostKernels.Pixels(weight);
-        using Tensor? added = addend is null ? null : HostKernels.Pixels(addend);
+        using Tensor pixels = ChannelsLast.Pixels(x);
+        using Tensor kernel = ChannelsLast.Pixels(weight);
+        using Tensor? added = addend is null ? null : ChannelsLast.Pixels(addend);
         using Tensor? scales = scale?.contiguous();
         using Tensor? shifts = shift?.contiguous();
         Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);

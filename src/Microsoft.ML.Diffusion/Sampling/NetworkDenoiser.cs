@@ -53,12 +53,9 @@ public sealed class NetworkDenoiser : IDenoiser
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(options);
-        if (network.training)
-            throw new InvalidOperationException("The network is in training mode, so dropout would spoil its images: call eval() on it first.");
+        StepEmbeddings.Check(network, labels, options.IsGuided, nameof(options));
         if (!options.IsGuided)
             return (x, timesteps) => network.forward(x, timesteps, labels);
-        if (labels is null)
-            throw new ArgumentException("Guidance steers towards a class, but this model has none: set GuidanceScale to 1, or train with a label column.", nameof(options));
         return (x, timesteps) =>
         {
             using var without = full_like(labels, nullLabel);

@@ -26,10 +26,7 @@ internal sealed class StepEmbeddings : IDisposable
     /// <exception cref="InvalidOperationException">The network is in training mode.</exception>
     public StepEmbeddings(DenoisingNetwork network, Tensor? labels, long nullLabel, bool guided, ScalarType type)
     {
-        if (network.training)
-            throw new InvalidOperationException("The network is in training mode, so dropout would spoil its images: call eval() on it first.");
-        if (guided && labels is null)
-            throw new ArgumentException("Guidance steers towards a class, but this model has none: set GuidanceScale to 1, or train with a label column.", nameof(guided));
+        Check(network, labels, guided, nameof(guided));
         _network = network;
         _type = type;
         if (labels is null)
@@ -39,6 +36,19 @@ internal sealed class StepEmbeddings : IDisposable
     }
 
     private int Rows => _labels is null ? 1 : (int)_labels.shape[0];
+
+    /// <summary>Refuses a network that is not ready to draw, and guidance without classes.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="labels">Its classes, or null.</param>
+    /// <param name="guided">Whether it is guided.</param>
+    /// <param name="parameter">The caller's parameter that asks for guidance.</param>
+    public static void Check(DenoisingNetwork network, Tensor? labels, bool guided, string parameter)
+    {
+        if (network.training)
+            throw new InvalidOperationException("The network is in training mode, so dropout would spoil its images: call eval() on it first.");
+        if (guided && labels is null)
+            throw new ArgumentException("Guidance steers towards a class, but this model has none: set GuidanceScale to 1, or train with a label column.", parameter);
+    }
 
     /// <summary>Tells the timesteps that are to come, in order.</summary>
     public void Expect(double[] timesteps)

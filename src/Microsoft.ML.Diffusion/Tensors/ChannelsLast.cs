@@ -11,8 +11,16 @@ internal static class ChannelsLast
     /// <returns>The same numbers; a view where they already lie so. The caller disposes it.</returns>
     public static Tensor Of(Tensor x)
     {
+        using Tensor pixels = Pixels(x);
+        return pixels.permute(0, 3, 1, 2);
+    }
+
+    /// <summary>The channels last in the shape too, as kernels read them.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <returns>[N, H, W, C], contiguous; a view where the numbers already lie so. The caller disposes it.</returns>
+    public static Tensor Pixels(Tensor x)
+    {
         using Tensor pixels = x.permute(0, 2, 3, 1);
-        using Tensor dense = pixels.contiguous();
-        return dense.permute(0, 3, 1, 2);
+        return pixels.contiguous();
     }
 }

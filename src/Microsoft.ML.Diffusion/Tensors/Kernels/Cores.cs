@@ -32,11 +32,8 @@ internal static class Cores
     public static void Run(int parts, Action<int> run)
     {
         int cores = Math.Min(parts, Count);
-        if (cores > 1)
-        {
-            if (s_team.Value.TryRun(parts, cores, run))
-                return;
-        }
+        if (cores > 1 && s_team.Value.TryRun(parts, cores, run))
+            return;
         for (int part = 0; part < parts; part++)
             run(part);
     }

@@ -102,17 +102,7 @@ internal sealed unsafe class NormBatch
 
     /// <summary>Writes the whole batch normalised.</summary>
     /// <param name="y">[N, H, W, C], written.</param>
-    public void Apply(float* y)
-    {
-        PixelSource source = Source();
-        Cores.Run(Images, image =>
-        {
-            float* room = KernelMemory.Own(source.Room);
-            source.Begin(image, room);
-            for (int row = 0; row < Height; row++)
-                source.Read(image, row, room, y + ((nint)image * Height + row) * Width * Channels, Channels);
-        });
-    }
+    public void Apply(float* y) => Cores.Run(Images, image => Apply(image * Pixels, (int)Pixels, y + image * Pixels * Channels));
 
     /// <summary>Writes some of the batch's pixels normalised.</summary>
     /// <param name="first">The first pixel, counted over the batch.</param>
