@@ -46,9 +46,9 @@ internal static unsafe class AttentionKernel<L>
             MatrixKernel<L>.Multiply(q + (nint)first * size.Row, size.Row, keys, weights, t, count, t, d);
             for (int i = 0; i < count; i++)
             {
-                float normalizer = Softmax(weights + (nint)i * t, t, size.Scale, out sums[i]);
+                (float max, sums[i]) = Softmax(weights + (nint)i * t, t, size.Scale);
                 if (normalizers is not null)
-                    normalizers[((nint)image * size.Heads + head) * t + first + i] = normalizer;
+                    normalizers[((nint)image * size.Heads + head) * t + first + i] = max + MathF.Log(sums[i]);
             }
             MatrixKernel<L>.Multiply(weights, t, values, mixed, d, count, d, t);
             for (int i = 0; i < count; i++)
@@ -95,10 +95,10 @@ internal static unsafe class AttentionKernel<L>
         }
     });
 
-    /// <summary>exp(scale·(x − max)) in place.</summary>
-    /// <returns>ln Σ exp(scale·x).</returns>
+    /// <summary>exp(scale·x − max) in place.</summary>
+    /// <returns>The largest scale·x, and the sum of what was written.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static float Softmax(float* x, int count, float scale, out float sum)
+    private static (float Max, float Sum) Softmax(float* x, int count, float scale)
     {
         L largest = L.Load(x);
         for (int i = L.Count; i < count; i += L.Count)
@@ -111,8 +111,7 @@ internal static unsafe class AttentionKernel<L>
             total += e;
             L.Store(e, x + i);
         }
-        sum = L.Sum(total);
-        return max + MathF.Log(sum);
+        return (max, L.Sum(total));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

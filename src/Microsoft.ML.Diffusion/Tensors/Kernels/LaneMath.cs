@@ -12,7 +12,8 @@ internal static class LaneMath<L>
     public static L Exp(L x)
     {
         x = L.Min(L.All(88), L.Max(L.All(-87), x));
-        L n = L.Round(x * L.All(1.44269504f));
+        // Added to 1.5·2²³ a number is rounded to a whole one.
+        L n = L.Fma(x, L.All(1.44269504f), L.All(12582912)) - L.All(12582912);
         // ln 2 in two parts, so that the remainder is exact.
         L r = L.Fma(n, L.All(-0.693359375f), x);
         r = L.Fma(n, L.All(2.12194440e-4f), r);
@@ -22,7 +23,7 @@ internal static class LaneMath<L>
         p = L.Fma(p, r, L.All(1.6666665459e-1f));
         p = L.Fma(p, r, L.All(5.0000001201e-1f));
         p = L.Fma(p, r * r, r + L.All(1));
-        return p * L.PowerOfTwo(n);
+        return L.Scale(p, n);
     }
 
     /// <summary>1/(1 + e⁻ˣ).</summary>

@@ -42,11 +42,8 @@ internal unsafe interface ILanes<T>
     /// <summary>The smaller; b where either is no number.</summary>
     static abstract T Min(T a, T b);
 
-    /// <summary>The next whole number; ties to even.</summary>
-    static abstract T Round(T a);
-
-    /// <summary>2ⁿ of whole numbers from −126 to 127.</summary>
-    static abstract T PowerOfTwo(T whole);
+    /// <summary>a·2ⁿ for whole numbers from −126 to 127.</summary>
+    static abstract T Scale(T a, T whole);
 
     /// <summary>Calls a cache line from memory without waiting for it.</summary>
     static virtual void Prefetch(float* address)
@@ -54,6 +51,13 @@ internal unsafe interface ILanes<T>
         if (Sse.IsSupported)
             Sse.Prefetch1(address);
     }
+
+    /// <summary>Transposes a square of <see cref="Count"/> rows and columns.</summary>
+    /// <param name="from">Its first number.</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="to">Where the first row of the transpose goes.</param>
+    /// <param name="toStride">From a row of the transpose to the next.</param>
+    static abstract void Transpose(float* from, nint stride, float* to, nint toStride);
 
     /// <summary>The sum over the lanes.</summary>
     static abstract float Sum(T a);
@@ -77,6 +81,16 @@ internal static class Lanes
                 return lanes;
         }
         return 0;
+    }
+
+    /// <summary>Transposes a square number by number.</summary>
+    internal static unsafe void Transpose(int side, float* from, nint stride, float* to, nint toStride)
+    {
+        for (int row = 0; row < side; row++, from += stride, to++)
+        {
+            for (int column = 0; column < side; column++)
+                to[column * toStride] = from[column];
+        }
     }
 }
 
@@ -127,10 +141,31 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 Min(Lanes512 a, Lanes512 b) => new(Vector512.MinNative(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 Round(Lanes512 a) => new(Vector512.Round(a._value));
+    public static Lanes512 Scale(Lanes512 a, Lanes512 whole) => new(Avx512F.IsSupported
+        ? Avx512F.Scale(a._value, whole._value)
+        : a._value * ((Vector512.ConvertToInt32Native(whole._value) + Vector512.Create(127)) << 23).AsSingle());
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 PowerOfTwo(Lanes512 whole) => new(((Vector512.ConvertToInt32Native(whole._value) + Vector512.Create(127)) << 23).AsSingle());
+    /// <inheritdoc/>
+    /// <remarks>Four columns at a time: quarters of a register are loaded from rows four apart, so that 4x4 transposes within the quarters are all that is left.</remarks>
+    public static void Transpose(float* from, nint stride, float* to, nint toStride)
+    {
+        if (!Avx512F.IsSupported)
+        {
+            Lanes.Transpose(16, from, stride, to, toStride);
+            return;
+        }
+        for (int quarter = 0; quarter < 4; quarter++, from += 4, to += 4 * toStride)
+        {
+            Vector512<float> r0 = Quarters(from, 4 * stride), r1 = Quarters(from + stride, 4 * stride);
+            Vector512<float> r2 = Quarters(from + 2 * stride, 4 * stride), r3 = Quarters(from + 3 * stride, 4 * stride);
+            Vector512<double> low01 = Avx512F.UnpackLow(r0, r1).AsDouble(), high01 = Avx512F.UnpackHigh(r0, r1).AsDouble();
+            Vector512<double> low23 = Avx512F.UnpackLow(r2, r3).AsDouble(), high23 = Avx512F.UnpackHigh(r2, r3).AsDouble();
+            Avx512F.UnpackLow(low01, low23).AsSingle().Store(to);
+            Avx512F.UnpackHigh(low01, low23).AsSingle().Store(to + toStride);
+            Avx512F.UnpackLow(high01, high23).AsSingle().Store(to + 2 * toStride);
+            Avx512F.UnpackHigh(high01, high23).AsSingle().Store(to + 3 * toStride);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes512 a) => Vector512.Sum(a._value);
@@ -140,6 +175,10 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
         var half = new Lanes256(Vector256.MaxNative(a._value.GetLower(), a._value.GetUpper()));
         return Lanes256.Largest(half);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Quarters(float* from, nint step) => Vector512.Create(
+        Vector256.Create(Vector128.Load(from), Vector128.Load(from + step)), Vector256.Create(Vector128.Load(from + 2 * step), Vector128.Load(from + 3 * step)));
 }
 
 /// <summary>8 floats: AVX2.</summary>
@@ -182,10 +221,30 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static Lanes256 Min(Lanes256 a, Lanes256 b) => new(Vector256.MinNative(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 Round(Lanes256 a) => new(Vector256.Round(a._value));
+    public static Lanes256 Scale(Lanes256 a, Lanes256 whole) =>
+        new(a._value * ((Vector256.ConvertToInt32Native(whole._value) + Vector256.Create(127)) << 23).AsSingle());
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 PowerOfTwo(Lanes256 whole) => new(((Vector256.ConvertToInt32Native(whole._value) + Vector256.Create(127)) << 23).AsSingle());
+    /// <inheritdoc/>
+    /// <remarks>As with <see cref="Lanes512"/>, by halves.</remarks>
+    public static void Transpose(float* from, nint stride, float* to, nint toStride)
+    {
+        if (!Avx.IsSupported)
+        {
+            Lanes.Transpose(8, from, stride, to, toStride);
+            return;
+        }
+        for (int half = 0; half < 2; half++, from += 4, to += 4 * toStride)
+        {
+            Vector256<float> r0 = Halves(from, 4 * stride), r1 = Halves(from + stride, 4 * stride);
+            Vector256<float> r2 = Halves(from + 2 * stride, 4 * stride), r3 = Halves(from + 3 * stride, 4 * stride);
+            Vector256<double> low01 = Avx.UnpackLow(r0, r1).AsDouble(), high01 = Avx.UnpackHigh(r0, r1).AsDouble();
+            Vector256<double> low23 = Avx.UnpackLow(r2, r3).AsDouble(), high23 = Avx.UnpackHigh(r2, r3).AsDouble();
+            Avx.UnpackLow(low01, low23).AsSingle().Store(to);
+            Avx.UnpackHigh(low01, low23).AsSingle().Store(to + toStride);
+            Avx.UnpackLow(high01, high23).AsSingle().Store(to + 2 * toStride);
+            Avx.UnpackHigh(high01, high23).AsSingle().Store(to + 3 * toStride);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes256 a) => Vector256.Sum(a._value);
@@ -195,6 +254,9 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
         var half = new Lanes128(Vector128.MaxNative(a._value.GetLower(), a._value.GetUpper()));
         return Lanes128.Largest(half);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Halves(float* from, nint step) => Vector256.Create(Vector128.Load(from), Vector128.Load(from + step));
 }
 
 /// <summary>4 floats: NEON, SSE, and processors without either.</summary>
@@ -237,10 +299,11 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static Lanes128 Min(Lanes128 a, Lanes128 b) => new(Vector128.MinNative(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 Round(Lanes128 a) => new(Vector128.Round(a._value));
+    public static Lanes128 Scale(Lanes128 a, Lanes128 whole) =>
+        new(a._value * ((Vector128.ConvertToInt32Native(whole._value) + Vector128.Create(127)) << 23).AsSingle());
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 PowerOfTwo(Lanes128 whole) => new(((Vector128.ConvertToInt32Native(whole._value) + Vector128.Create(127)) << 23).AsSingle());
+    /// <inheritdoc/>
+    public static void Transpose(float* from, nint stride, float* to, nint toStride) => Lanes.Transpose(4, from, stride, to, toStride);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes128 a) => Vector128.Sum(a._value);

@@ -42,15 +42,16 @@ internal static unsafe class Packing<L>
         for (int column = 0; column < columns; column += width, panels += (nint)width * k)
         {
             width = MatrixKernel<L>.PanelAt(columns, column);
-            for (int first = 0; first < k; first += 16)
+            int squares = k / L.Count * L.Count;
+            for (int first = 0; first < squares; first += L.Count)
             {
-                int last = Math.Min(k, first + 16);
-                for (int c = 0; c < width; c++)
-                {
-                    float* row = from + (column + c) * stride, to = panels + (nint)first * width + c;
-                    for (int i = first; i < last; i++, to += width)
-                        *to = row[i];
-                }
+                for (int c = 0; c < width; c += L.Count)
+                    L.Transpose(from + (column + c) * stride + first, stride, panels + (nint)first * width + c, width);
+            }
+            for (int c = 0; c < width; c++)
+            {
+                for (int i = squares; i < k; i++)
+                    panels[(nint)i * width + c] = from[(column + c) * stride + i];
             }
         }
     }

@@ -17,16 +17,20 @@ internal static unsafe partial class WinogradConvolution<L>
     {
         var work = new GradientWork(size, x, dy);
         work.Allocate();
-        new Span<float>(work.Sums, checked((int)(Numbers * work.WeightStride))).Clear();
         int chunk = Math.Max(1, work.ChunkTiles / work.Tiles.TilesPerBlock);
         for (int first = 0; first < work.Tiles.Blocks; first += chunk)
         {
             int from = first, blocks = Math.Min(chunk, work.Tiles.Blocks - first);
             int before = work.Tiles.TilesBefore(from), tiles = work.Tiles.TilesBefore(from + blocks) - before;
             Cores.Run(blocks, i => TransformBlock(work, from + i, work.Tiles.TilesBefore(from + i) - before));
-            Cores.Run(Numbers, number => MatrixKernel<L>.AddTransposed(
-                work.Dy + number * work.OutputStride, work.Outputs, work.X + number * work.InputStride, work.Inputs,
-                work.Sums + number * work.WeightStride, work.Inputs, work.Outputs, work.Inputs, tiles));
+            Cores.Run(Numbers, number =>
+            {
+                float* sums = work.Sums + number * work.WeightStride;
+                if (from == 0)
+                    new Span<float>(sums, work.Outputs * work.Inputs).Clear();
+                MatrixKernel<L>.AddTransposed(
+                    work.Dy + number * work.OutputStride, work.Outputs, work.X + number * work.InputStride, work.Inputs, sums, work.Inputs, work.Outputs, work.Inputs, tiles);
+            });
         }
         Cores.Run(size.Outputs, output => TransformGradient(work, output, dWeight));
         if (dBias is not null)

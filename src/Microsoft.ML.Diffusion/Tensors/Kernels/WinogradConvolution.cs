@@ -43,39 +43,43 @@ internal static unsafe partial class WinogradConvolution<L>
         int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
         int start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
         float* u = work.Weights + (nint)start * work.Inputs + (output - start);
-        float* gathered = KernelMemory.Own((9 * n + 18) * n);   // [n inputs, 9, n outputs]
+        float* gathered = KernelMemory.Own((9 + 18) * n * n);   // [9, n inputs, n outputs]
         float* scratch = gathered + 9 * n * n;
-        for (int first = 0; first < work.Inputs; first += n)
+        for (int first = 0; first < work.Inputs; first += n, u += n * width)
         {
             int count = Math.Min(n, inputs - first);
-            if (lanes < n || count < n)
-                new Span<float>(gathered, 9 * n * n).Clear();
-            for (int k = 0; k < 9; k++)
-                Gather(weight, k, first, count, output, lanes, inputs, outputs, turned, gathered + k * n);
-            for (int c = 0; c < n; c++, u += width)
-                WinogradTransforms<L>.Weight(gathered + c * 9 * n, 3 * n, n, u, work.WeightStride, scratch);
+            if (turned && lanes == n && count == n)
+            {
+                float* last = weight + ((nint)first * 9 + 8) * outputs + output;
+                WinogradTransforms<L>.Weights(last, 9 * outputs, -3 * outputs, -outputs, n, u, width, work.WeightStride, scratch);
+                continue;
+            }
+            Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
+            WinogradTransforms<L>.Weights(gathered, n, 3 * n * n, n * n, n, u, width, work.WeightStride, scratch);
         }
     }
 
-    /// <summary>One number of the kernels, inputs by outputs.</summary>
+    /// <summary>The kernels of some inputs and outputs, by number, input and output; zero where there is no such input or output.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Gather(float* weight, int k, int input, int inputCount, int output, int outputCount, int inputs, int outputs, bool turned, float* to)
+    private static void Gather(in ConvolutionSize size, float* weight, bool turned, int input, int inputs, int output, int outputs, float* to)
     {
         int n = L.Count;
-        if (turned)
+        nint step = (nint)9 * size.Inputs;
+        if (!turned && inputs == n && outputs == n)
         {
-            float* from = weight + ((nint)input * 9 + 8 - k) * outputs + output;
-            for (int c = 0; c < inputCount; c++, from += 9 * outputs, to += 9 * n)
-                new ReadOnlySpan<float>(from, outputCount).CopyTo(new Span<float>(to, outputCount));
+            float* from = weight + output * step + input;
+            for (int k = 0; k < 9; k++, from += size.Inputs, to += n * n)
+                L.Transpose(from, step, to, n);
             return;
         }
-        nint step = (nint)9 * inputs;
-        float* first = weight + ((nint)output * 9 + k) * inputs + input;
-        for (int c = 0; c < inputCount; c++, first++, to += 9 * n)
+        new Span<float>(to, 9 * n * n).Clear();
+        for (int k = 0; k < 9; k++, to += n * n)
         {
-            float* from = first;
-            for (int d = 0; d < outputCount; d++, from += step)
-                to[d] = *from;
+            for (int c = 0; c < inputs; c++)
+            {
+                for (int d = 0; d < outputs; d++)
+                    to[c * n + d] = turned ? weight[((nint)(input + c) * 9 + 8 - k) * size.Outputs + output + d] : weight[(output + d) * step + (nint)k * size.Inputs + input + c];
+            }
         }
     }
 

@@ -71,21 +71,34 @@ internal static unsafe class WinogradTransforms<L>
             OutputGradient(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), v, stride);
     }
 
-    /// <summary>G g Gᵀ: 3x3 weights to 36 numbers.</summary>
-    /// <param name="g">The first weight.</param>
+    /// <summary>G g Gᵀ: the 3x3 weights of some inputs to 36 numbers each.</summary>
+    /// <param name="g">The first input's first weight.</param>
+    /// <param name="input">From an input's weights to the next input's.</param>
     /// <param name="row">From a row of the kernel to the next.</param>
     /// <param name="column">From a column to the next.</param>
-    /// <param name="u">Where number 0 goes.</param>
+    /// <param name="count">How many inputs.</param>
+    /// <param name="u">Where the first input's number 0 goes.</param>
+    /// <param name="next">From an input's number to the next input's.</param>
     /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">18 registers.</param>
+    /// <param name="scratch">18·count registers.</param>
+    /// <remarks>Six numbers of all inputs before the next six: each number lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weight(float* g, nint row, nint column, float* u, nint stride, float* scratch)
+    public static void Weights(float* g, nint input, nint row, nint column, int count, float* u, nint next, nint stride, float* scratch)
     {
         int n = L.Count;
-        for (int j = 0; j < 3; j++, g += column)
-            Weight(L.Load(g), L.Load(g + row), L.Load(g + 2 * row), scratch + j * n, 3 * n);
+        for (int c = 0; c < count; c++, g += input)
+        {
+            for (int j = 0; j < 3; j++)
+                Weight(L.Load(g + j * column), L.Load(g + j * column + row), L.Load(g + j * column + 2 * row), scratch + (18 * c + j) * n, 3 * n);
+        }
         for (int i = 0; i < 6; i++, scratch += 3 * n, u += 6 * stride)
-            Weight(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), u, stride);
+        {
+            for (int c = 0; c < count; c++)
+            {
+                float* three = scratch + 18 * c * n;
+                Weight(L.Load(three), L.Load(three + n), L.Load(three + 2 * n), u + c * next, stride);
+            }
+        }
     }
 
     /// <summary>Gᵀ u G: 36 numbers to the gradient of 3x3 weights.</summary>
