@@ -33,17 +33,25 @@ internal sealed class Conv2dLayer : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>Convolves [N, C, H, W] to [N, D, H', W'].</summary>
-    public override Tensor forward(Tensor x) => LayerMath.Convolve(x, _weight, _bias, _strides, _padding);
+    public override Tensor forward(Tensor x) => Run(x, fork: null);
+
+    /// <summary>The same.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="fork">The others that read x; or null.</param>
+    public Tensor Run(Tensor x, Fork? fork) => LayerMath.Convolve(x, _weight, _bias, _strides, _padding, fork);
 
     /// <summary>Convolves with what surrounds it; a 3x3 convolution of stride 1.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
+    /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>
-    public Tensor Apply(Tensor x, NormArguments? norm, Tensor? addend = null) => LayerMath.Convolve(x, _weight, _bias, norm, addend);
+    public Tensor Apply(Tensor x, NormArguments? norm, Tensor? addend = null, Fork? fork = null) => LayerMath.Convolve(x, _weight, _bias, norm, addend, fork);
 
     /// <summary>Convolves with one zero to the right and one below alone, whatever the layer's padding: [N, C, H, W] to [N, D, H', W'].</summary>
-    public Tensor ApplyAsymmetric(Tensor x) => LayerMath.ConvolveAsymmetric(x, _weight, _bias, _strides);
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="fork">The others that read x; or null.</param>
+    public Tensor ApplyAsymmetric(Tensor x, Fork? fork) => LayerMath.ConvolveAsymmetric(x, _weight, _bias, _strides, fork);
 
     /// <summary>Doubles an image by nearest neighbours and convolves it, 3x3: [N, C, H, W] to [N, D, 2H, 2W].</summary>
     public Tensor ApplyDoubled(Tensor x) => LayerMath.ConvolveDoubled(x, _weight, _bias);

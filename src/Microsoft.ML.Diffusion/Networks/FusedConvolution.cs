@@ -15,8 +15,9 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     /// <param name="norm">What comes before the convolution, or null; not disposed.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
     /// <param name="doubled">Whether the image is doubled first, by nearest neighbours; without a norm.</param>
+    /// <param name="fork">The others that read x, which get it if this runs; or null.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>
-    public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false)
+    public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false, Fork? fork = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
         if (!HostKernels.Take(x, weight) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !NormBatch.Takes(shape[1]))))
@@ -24,7 +25,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         long pixels = shape[0] * shape[2] * shape[3] * (doubled ? 4 : 1);
         if (pixels * Math.Max(kernel[0], kernel[1]) > int.MaxValue / sizeof(float))
             return null;
-        return Run(x, weight, bias, norm, addend, new(norm?.Settings, doubled));
+        return Run(x, weight, bias, norm, addend, fork, new(norm?.Settings, doubled));
     }
 
     /// <inheritdoc/>

@@ -17,8 +17,10 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     /// <param name="after">Zeros after the last one.</param>
     /// <param name="norm">What comes before a 1x1 convolution, or null; not disposed.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
+    /// <param name="fork">The others that read x, which get it if this runs; or null.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>
-    public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null)
+    public static Tensor? TryApply(
+        Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
         if (!HostKernels.Take(x, weight) || kernel[2] != kernel[3] || LinearKernel.LanesFor(kernel[1], kernel[0]) == 0)
@@ -28,7 +30,7 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
             return null;
         if (window.OutputHeight < 1 || window.OutputWidth < 1 || !LinearKernel.Takes(window.Outputs) || window.Outputs * Math.Max(kernel[0], window.Numbers) > int.MaxValue / sizeof(float))
             return null;
-        return Run(x, weight, bias, norm, addend, new(norm?.Settings, window));
+        return Run(x, weight, bias, norm, addend, fork, new(norm?.Settings, window));
     }
 
     /// <inheritdoc/>

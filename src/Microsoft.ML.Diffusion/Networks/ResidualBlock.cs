@@ -47,9 +47,20 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     /// <returns>[N, D, H, W].</returns>
     public override Tensor forward(Tensor x, Tensor projection)
     {
+        using var fork = new Fork();
+        return Run(x, projection, fork);
+    }
+
+    /// <summary>The same.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="projection">[N or 1, D or 2D].</param>
+    /// <param name="fork">The others that read x; the block is added to them.</param>
+    public Tensor Run(Tensor x, Tensor projection, Fork fork)
+    {
+        int residual = fork.Add();
         using NormArguments first = _norm1.With(silu: true);
-        using Tensor h = _conv1.Apply(x, first);               // [N, D, H, W]
-        using Tensor skip = _skip is null ? x.alias() : _skip.forward(x);
+        using Tensor h = _conv1.Apply(x, first, fork: fork);   // [N, D, H, W]
+        using Tensor skip = _skip is null ? fork.Take(residual) : _skip.forward(fork[residual]);
         using NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
         using Tensor conditioned = _film ? h.alias() : AddRows(h, projection);
         if (!_dropout.Acts(training))

@@ -11,15 +11,19 @@ internal abstract record SurroundedSettings(NormSettings? Norm)
 
     /// <summary>Whether something is added to the result.</summary>
     public bool HasAddend { get; init; }
+
+    /// <summary>How many others read the input.</summary>
+    public int Readers { get; init; }
 }
 
 /// <summary>
 /// A linear operator on images with what surrounds it, as one node of the graph: norm, FiLM and SiLU are computed as the input is read, a residual is added as the output
-/// is written. It keeps its input alone for the way back and computes the norm once more there. Differentiable once.
+/// is written. It keeps its input alone for the way back and computes the norm once more there. Others that read the input get it from the node (<see cref="Fork"/>).
+/// Differentiable once.
 /// </summary>
 /// <typeparam name="T">The operator.</typeparam>
 /// <typeparam name="S">Its settings.</typeparam>
-internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction<T>
+internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<T>
     where T : SurroundedOperator<T, S>, new()
     where S : SurroundedSettings
 {
@@ -34,24 +38,30 @@ internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
     /// <param name="addend">[N, D, H', W'] or null.</param>
+    /// <param name="fork">The others that read x; or null.</param>
     /// <param name="settings">The settings.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory.</returns>
-    protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, S settings)
+    protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork, S settings)
     {
         if (!is_grad_enabled())
         {
             var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Scale, norm?.Shift, settings);
             statistics?.Dispose();
+            fork?.Fill(x);
             return y;
         }
         // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
         using var scope = NewDisposeScope();
-        settings = settings with { NeedsInput = x.requires_grad, HasAddend = addend is not null };
-        return apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Scale!, norm?.Shift!, settings).MoveToOuterDisposeScope();
+        settings = settings with { NeedsInput = x.requires_grad, HasAddend = addend is not null, Readers = fork?.Readers ?? 0 };
+        List<Tensor> outputs = apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Scale!, norm?.Shift!, settings);
+        foreach (Tensor output in outputs)
+            output.MoveToOuterDisposeScope();
+        fork?.Fill(outputs.Skip(1));
+        return outputs[0];
     }
 
     /// <inheritdoc/>
-    public sealed override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
+    public sealed override List<Tensor> forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
         var (normWeight, normBias, scale, shift, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (Tensor?)vars[7], (S)vars[8]);
@@ -59,15 +69,16 @@ internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction
         ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
         ctx.save_data(Settings, settings);
         ctx.set_materialize_grads(false);
-        return y;
+        return [y, .. Enumerable.Range(0, settings.Readers).Select(_ => x.detach())];
     }
 
     /// <inheritdoc/>
-    public sealed override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
+    public sealed override List<Tensor> backward(autograd.AutogradContext ctx, List<Tensor> grad_outputs)
     {
         using var scope = NewDisposeScope();
-        // TorchSharp hands over a handle of its own and does not free it.
-        using Tensor given = grad_output;
+        // TorchSharp hands over handles of its own and does not free them.
+        using Tensor given = grad_outputs[0];
+        Tensor[] others = [.. grad_outputs.Skip(1).Where(gradient => gradient is not null)];
         var saved = ctx.get_saved_variables();
         var settings = (S)ctx.get_data(Settings);
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
@@ -82,6 +93,12 @@ internal abstract class SurroundedOperator<T, S> : autograd.SingleTensorFunction
 
         Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, kernel, dy, settings) : null;
         Tensor?[] ofNorm = norm is null ? [null, null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, scale, shift);
+        foreach (Tensor other in others)
+        {
+            if (dx is not null)
+                HostKernels.Add(ChannelsLast.Pixels(other), dx);
+            other.Dispose();
+        }
         return ReturnedGradients.Pass(
             [dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
     }

@@ -9,7 +9,7 @@ namespace Microsoft.ML.Diffusion;
 internal sealed class UNet : DenoisingNetwork
 {
     /// <summary>A block with what follows it.</summary>
-    private readonly record struct Stage(ResidualBlock Block, AttentionBlock? Attention, nn.Module<Tensor, Tensor>? Resample);
+    private readonly record struct Stage(ResidualBlock Block, AttentionBlock? Attention, Downsample? Down, Upsample? Up);
 
     private readonly ConditionEmbedding _condition;
     private readonly DropoutMask _dropout;
@@ -77,33 +77,25 @@ internal sealed class UNet : DenoisingNetwork
     /// <summary>The way down and the bottleneck.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="embedding">N rows or one.</param>
-    /// <param name="skips">Takes what the way up needs.</param>
+    /// <param name="skips">Takes what the way up needs: the input of every block and of every downsampling.</param>
     /// <returns>The bottleneck's output at the coarsest resolution.</returns>
     internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips)
     {
         Tensor h = Enter(x);
-        skips.Push(h);
         int next = 0;
         foreach (Stage stage in _down)
         {
-            h = RunBlock(stage, h, embedding.Projections[next++]);
-            skips.Push(h);
-            if (stage.Resample is { } down)
-            {
-                h = down.forward(h);
-                skips.Push(h);
-            }
+            h = RunBlock(stage, h, embedding.Projections[next++], skips);
+            if (stage.Down is not { } down)
+                continue;
+            using Tensor large = h;
+            using var fork = new Fork();
+            int across = fork.Add();
+            h = down.Run(large, fork);
+            skips.Push(fork.Take(across));
         }
-        bool kept = true;   // the first input is a skip connection too
-        foreach (Stage stage in _middle)
-        {
-            Tensor output = RunBlock(stage, h, embedding.Projections[next++]);
-            if (!kept)
-                h.Dispose();
-            h = output;
-            kept = false;
-        }
-        return h;
+        h = RunBlock(_middle[0], h, embedding.Projections[next++], skips);
+        return RunBlock(_middle[1], h, embedding.Projections[next]);
     }
 
     /// <summary>The way up and the output; disposes the bottleneck's output and the skip connections.</summary>
@@ -117,9 +109,8 @@ internal sealed class UNet : DenoisingNetwork
             using (h)
             using (Tensor skip = skips.Pop())
                 joined = FusedConcatenation.Apply(h, skip);   // [N, C + S, H, W]
-            using (joined)
-                h = RunBlock(stage, joined, embedding.Projections[next++]);
-            if (stage.Resample is { } up)
+            h = RunBlock(stage, joined, embedding.Projections[next++]);
+            if (stage.Up is { } up)
             {
                 Tensor large = up.forward(h);
                 h.Dispose();
@@ -140,9 +131,14 @@ internal sealed class UNet : DenoisingNetwork
         return _stem.forward(centred);
     }
 
-    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection)
+    /// <summary>Runs a block and its attention; disposes its input.</summary>
+    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection, Stack<Tensor>? skips = null)
     {
-        Tensor output = stage.Block.forward(h, projection);
+        using Tensor input = h;
+        using var fork = new Fork();
+        int across = skips is null ? 0 : fork.Add();
+        Tensor output = stage.Block.Run(input, projection, fork);
+        skips?.Push(fork.Take(across));
         if (stage.Attention is not { } attention)
             return output;
         using (output)
@@ -158,11 +154,11 @@ internal sealed class UNet : DenoisingNetwork
             int groups = ReferenceEquals(group, _middleGroup) ? Options.MiddleAttentionNormGroups ?? Options.NormGroups : Options.NormGroups;
             attention = group.Add($"{path}.attention", new AttentionBlock(block.OutChannels, block.Heads, groups, Options.NormEpsilon, init));
         }
-        nn.Module<Tensor, Tensor>? resample = null;
-        if (block.Resamples && block.Up)
-            resample = group.Add($"{path}.upsample", new Upsample(block.OutChannels, block.OutChannels, Options.ConvolutionalResampling, init));
-        else if (block.Resamples)
-            resample = group.Add($"{path}.downsample", new Downsample(block.OutChannels, Options.ConvolutionalResampling, Options.AsymmetricDownsampling, init));
-        return new(residual, attention, resample);
+        if (!block.Resamples)
+            return new(residual, attention, null, null);
+        if (block.Up)
+            return new(residual, attention, null, group.Add($"{path}.upsample", new Upsample(block.OutChannels, block.OutChannels, Options.ConvolutionalResampling, init)));
+        var down = new Downsample(block.OutChannels, Options.ConvolutionalResampling, Options.AsymmetricDownsampling, init);
+        return new(residual, attention, group.Add($"{path}.downsample", down), null);
     }
 }
