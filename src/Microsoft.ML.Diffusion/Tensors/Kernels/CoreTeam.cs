@@ -8,7 +8,7 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal sealed class CoreTeam
 {
-    private const int Looks = 200;
+    private const int Looks = 1000;
     private const int Spins = 20;
 
     private readonly object _sleepers = new();
