@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
@@ -14,8 +16,22 @@ internal static class NormActivation
     {
         if (FusedNormActivation.TryApply(x, norm) is { } fused)
             return fused;
+        if (x.dtype != norm.Weight.dtype && x.device_type == DeviceType.CPU)
+            return ApplyWide(x, norm);
         Tensor h = Normalize(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
         return Modulate(h, norm.Scale, norm.Shift, norm.Settings.Silu);
+    }
+
+    /// <summary>Everything in the norm's own type, between two conversions: on a CPU they cost less than the separate operators in bfloat16.</summary>
+    private static Tensor ApplyWide(Tensor x, NormArguments norm)
+    {
+        ScalarType type = norm.Weight.dtype;
+        using Tensor? narrowFilm = norm.Scale is { } scale && norm.Shift is { } shift ? cat([scale, shift], 1) : null;
+        using Tensor? film = narrowFilm?.to(type);
+        using var wideNorm = new NormArguments(norm.Weight, norm.Bias, film, norm.Settings);
+        using Tensor wide = x.to(type);
+        using Tensor y = Apply(wide, wideNorm);
+        return y.to(x.dtype);
     }
 
     /// <summary>The part after the norm, for norms of other kinds; disposes <paramref name="normalized"/>.</summary>

@@ -84,6 +84,7 @@ internal static class Lanes
     }
 
     /// <summary>Transposes a square number by number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static unsafe void Transpose(int side, float* from, nint stride, float* to, nint toStride)
     {
         for (int row = 0; row < side; row++, from += stride, to++)
@@ -147,6 +148,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 
     /// <inheritdoc/>
     /// <remarks>Four columns at a time: quarters of a register are loaded from rows four apart, so that 4x4 transposes within the quarters are all that is left.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* from, nint stride, float* to, nint toStride)
     {
         if (!Avx512F.IsSupported)
@@ -226,6 +228,7 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
 
     /// <inheritdoc/>
     /// <remarks>As with <see cref="Lanes512"/>, by halves.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* from, nint stride, float* to, nint toStride)
     {
         if (!Avx.IsSupported)
