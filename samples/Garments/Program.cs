@@ -4,7 +4,7 @@ using Garments;
 // The command line: 'train' (also without a word) and 'generate'. What they do is in Training.cs and Generation.cs.
 
 var images = new Option<DirectoryInfo?>("--images") { Description = "Train on this folder of PNG or JPEG files; a sub-folder is a class, none: no classes. Default: Fashion-MNIST." };
-var minutes = new Option<double?>("--minutes") { Description = "Minutes to train. Default: 10, or no limit with --steps." };
+var minutes = new Option<double?>("--minutes") { Description = "Minutes to train. Default: 5, or no limit with --steps." };
 var steps = new Option<int?>("--steps") { Description = "Steps to train at the most." };
 var size = new Option<int>("--size") { Description = "Height and width of the images in pixels.", DefaultValueFactory = _ => 32 };
 var batchSize = new Option<int?>("--batch-size") { Description = "Images in each training step." };
@@ -50,7 +50,7 @@ return await root.Parse(args).InvokeAsync();
 
 Task<int> Train(ParseResult arguments, CancellationToken cancellation) => Run(() => Training.Run(new TrainingOptions(
     arguments.GetValue(images)?.FullName,
-    arguments.GetValue(minutes) ?? (arguments.GetValue(steps) is null ? 10 : null),
+    arguments.GetValue(minutes) ?? (arguments.GetValue(steps) is null ? 5 : null),
     arguments.GetValue(steps),
     arguments.GetValue(size),
     arguments.GetValue(batchSize),

@@ -68,7 +68,6 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, scale, shift, settings);
         ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
         ctx.save_data(Settings, settings);
-        ctx.set_materialize_grads(false);
         return [y, .. Enumerable.Range(0, settings.Readers).Select(_ => x.detach())];
     }
 
@@ -78,7 +77,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         using var scope = NewDisposeScope();
         // TorchSharp hands over handles of its own and does not free them.
         using Tensor given = grad_outputs[0];
-        Tensor[] others = [.. grad_outputs.Skip(1).Where(gradient => gradient is not null)];
+        Tensor[] others = [.. grad_outputs.Skip(1)];
         var saved = ctx.get_saved_variables();
         var settings = (S)ctx.get_data(Settings);
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);

@@ -74,6 +74,35 @@ public sealed unsafe class LaneMathTests
         }
     }
 
+    [TestMethod]
+    [DataRow(16)]
+    [DataRow(8)]
+    [DataRow(4)]
+    public void ATransposePutsEveryNumberInItsPlaceAndTouchesNoOther(int lanes)
+    {
+        int stride = lanes + 3, toStride = lanes + 5;
+        float[] from = KernelData.Numbers(lanes, lanes * stride), to = new float[lanes * toStride], plain = new float[lanes * toStride];
+        fixed (float* x = from, y = to, z = plain)
+        {
+            if (lanes == 16)
+                Lanes512.Transpose(x, stride, y, toStride);
+            else if (lanes == 8)
+                Lanes256.Transpose(x, stride, y, toStride);
+            else
+                Lanes128.Transpose(x, stride, y, toStride);
+            Microsoft.ML.Diffusion.Lanes.Transpose(lanes, x, stride, z, toStride);
+        }
+        for (int row = 0; row < lanes; row++)
+        {
+            for (int column = 0; column < toStride; column++)
+            {
+                float want = column < lanes ? from[column * stride + row] : 0;
+                Assert.AreEqual(want, to[row * toStride + column], $"{row}, {column}");
+                Assert.AreEqual(want, plain[row * toStride + column], $"number by number: {row}, {column}");
+            }
+        }
+    }
+
     /// <summary>The largest error in units of the last place of the number wanted.</summary>
     private static double LargestError(float[] x, Func<float[], float[]> function, Func<double, double> exact)
     {

@@ -53,6 +53,33 @@ public sealed class NormActivationTests
     }
 
     [TestMethod]
+    [DataRow(8)]
+    [DataRow(6)]
+    public void HalfWidthGradientsAreThoseOfWideOnesRounded(int channels)
+    {
+        const double eps = 1.0 / 256;   // of bfloat16
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(3);
+        Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(ScalarType.BFloat16);
+        Tensor x = Draw(2, channels, 4, 4).requires_grad_(), film = Draw(2, 2 * channels).requires_grad_(), dy = Draw(2, channels, 4, 4);
+        Tensor weight = (Draw(channels).to(float32) + 1).requires_grad_(), bias = Draw(channels).to(float32).requires_grad_();
+        Tensor[] inputs = [x, film, weight, bias], wide = [.. inputs.Select(input => input.detach().to(float64).requires_grad_())];
+
+        Tensor y = NormActivation.Apply(x, new(weight, bias, film, new NormSettings(2, 1e-5, Silu: true)));
+        Tensor rows = wide[1].reshape(2, 2 * channels, 1, 1);
+        Tensor normed = nn.functional.group_norm(wide[0], 2, wide[2], wide[3], 1e-5);
+        Tensor want = nn.functional.silu(normed * (rows.narrow(1, 0, channels) + 1) + rows.narrow(1, channels, channels));
+        Assert.AreEqual(ScalarType.BFloat16, y.dtype);
+        Assert.IsLessThan(eps, KernelData.Error(want, y));
+        Tensor[] got = [.. autograd.grad([y], inputs, [dy])], exact = [.. autograd.grad([want], wide, [dy.to(float64)])];
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            Assert.AreEqual(inputs[i].dtype, got[i].dtype);
+            Assert.IsLessThan(2 * eps, KernelData.Error(exact[i], got[i]), $"{i}");
+        }
+    }
+
+    [TestMethod]
     public void AttentionIsItsFormula()
     {
         const int positions = 5, heads = 2, width = 3;
