@@ -56,10 +56,11 @@ public sealed class NetworkDenoiser : IDenoiser
         StepEmbeddings.Check(network, labels, options.IsGuided, nameof(options));
         if (!options.IsGuided)
             return (x, timesteps) => network.forward(x, timesteps, labels);
+        Tensor classes = labels!;   // checked above
         return (x, timesteps) =>
         {
-            using var without = full_like(labels, nullLabel);
-            using var both = cat([labels, without]);
+            using var without = full_like(classes, nullLabel);
+            using var both = cat([classes, without]);
             return network.forward(x, timesteps, both);
         };
     }
