@@ -14,6 +14,9 @@ internal abstract record SurroundedSettings(NormSettings? Norm)
 
     /// <summary>How many others read the input.</summary>
     public int Readers { get; init; }
+
+    /// <summary>N, D, H', W'.</summary>
+    public long[] OutputShape { get; init; } = [];
 }
 
 /// <summary>
@@ -67,7 +70,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var (normWeight, normBias, scale, shift, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (Tensor?)vars[7], (S)vars[8]);
         var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, scale, shift, settings);
         ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
-        ctx.save_data(Settings, settings);
+        ctx.save_data(Settings, settings with { OutputShape = y.shape });
+        // TorchSharp makes its zeros like the gradient that is not there.
+        ctx.set_materialize_grads(false);
         return [y, .. Enumerable.Range(0, settings.Readers).Select(_ => x.detach())];
     }
 
@@ -75,11 +80,11 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     public sealed override List<Tensor> backward(autograd.AutogradContext ctx, List<Tensor> grad_outputs)
     {
         using var scope = NewDisposeScope();
-        // TorchSharp hands over handles of its own and does not free them.
-        using Tensor given = grad_outputs[0];
-        Tensor[] others = [.. grad_outputs.Skip(1)];
         var saved = ctx.get_saved_variables();
         var settings = (S)ctx.get_data(Settings);
+        // TorchSharp hands over handles of its own and does not free them; an empty one where nobody used the output.
+        using Tensor result = grad_outputs[0];
+        Tensor given = result.IsInvalid ? zeros(settings.OutputShape, float32) : result;
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
         var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
 
@@ -92,9 +97,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
 
         Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, kernel, dy, settings) : null;
         Tensor?[] ofNorm = norm is null ? [null, null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, scale, shift);
-        foreach (Tensor other in others)
+        foreach (Tensor other in grad_outputs.Skip(1))
         {
-            if (dx is not null)
+            if (dx is not null && !other.IsInvalid)
                 HostKernels.Add(ChannelsLast.Pixels(other), dx);
             other.Dispose();
         }

@@ -36,12 +36,15 @@ public class TorchAutogradTests
         public override List<Tensor> forward(autograd.AutogradContext ctx, params object[] vars)
         {
             ctx.save_for_backward([(Tensor)vars[0], (Tensor)vars[1]]);
+            ctx.set_materialize_grads(false);
             return [(Tensor)vars[0] + (Tensor)vars[1], (Tensor)vars[0] * (Tensor)vars[1]];
         }
 
         public override List<Tensor> backward(autograd.AutogradContext ctx, List<Tensor> grad_outputs)
         {
             var saved = ctx.get_saved_variables();
+            if (grad_outputs[0].IsInvalid)
+                return [grad_outputs[1] * saved[1], grad_outputs[1] * saved[0]];
             return [grad_outputs[0] + grad_outputs[1] * saved[1], grad_outputs[0] + grad_outputs[1] * saved[0]];
         }
     }
@@ -72,7 +75,7 @@ public class TorchAutogradTests
         CollectionAssert.AreEqual(new double[] { 15, 17 }, a.grad!.data<double>().ToArray());
         CollectionAssert.AreEqual(new double[] { 12, 13 }, b.grad!.data<double>().ToArray());
 
-        // Only the product is used: the sum's gradient arrives as zeros.
+        // Only the product is used: the sum's gradient arrives as an empty handle.
         a.grad = null;
         SumAndProduct.apply(a, b)[1].sum().backward();
         CollectionAssert.AreEqual(new double[] { 5, 7 }, a.grad!.data<double>().ToArray());

@@ -81,8 +81,6 @@ public static unsafe partial class torch
             /// <summary>One application; while the graph holds its node, the node holds this.</summary>
             private sealed class Call(AutogradContext context, bool[] isTensor) : Applied
             {
-                private (long[] Shape, ScalarType Type, Device Device)?[] _outputs;
-
                 public AutogradContext Context => context;
                 public nint Node { get; private set; }
 
@@ -96,15 +94,13 @@ public static unsafe partial class torch
                     var results = new nint[outputs.Count];
                     fixed (nint* i = inputs, d = Handles(context.Dirty), f = Handles(context.NonDifferentiable), o = Handles(outputs), r = results)
                         Check(tss_node_wrap(Node, i, inputs.Length, d, context.Dirty.Count, f, context.NonDifferentiable.Count, o, outputs.Count, r));
-                    List<Tensor> wrapped = [.. results.Select(h => h == 0 ? null : new Tensor(h))];
-                    if (Node != 0) _outputs = [.. wrapped.Select(t => t is null ? default((long[], ScalarType, Device)?) : (t.shape, t.dtype, t.device))];
-                    return wrapped;
+                    return [.. results.Select(h => h == 0 ? null : new Tensor(h))];
                 }
 
                 public override Tensor[] Backward(Tensor[] grads)
                 {
-                    for (int i = 0; i < grads.Length; i++)
-                        if (grads[i] is null && context.MaterializeGrads && _outputs[i] is var (shape, type, device)) grads[i] = zeros(shape, type, device);
+                    // TorchSharp makes zeros like the gradient that is not there.
+                    if (context.MaterializeGrads && grads.Any(g => g.IsInvalid)) throw new InvalidOperationException("Tensor invalid -- empty handle.");
 
                     var given = s_instance.backward_internal(context, [.. grads]);
                     if (given.Count > isTensor.Length && given.Skip(isTensor.Length).All(g => g is null)) given = given.GetRange(0, isTensor.Length);
@@ -137,7 +133,7 @@ public static unsafe partial class torch
                 try
                 {
                     var tensors = new Tensor[n];
-                    for (int i = 0; i < n; i++) tensors[i] = grads[i] == 0 ? null : new Tensor(grads[i]);
+                    for (int i = 0; i < n; i++) tensors[i] = new Tensor(grads[i]);
                     var given = ((Applied)GCHandle.FromIntPtr(context).Target).Backward(tensors);
                     for (int i = 0; i < m; i++) results[i] = given[i] is null ? 0 : given[i].Retained();
                     return null;
