@@ -16,7 +16,9 @@ public sealed unsafe class WinogradConvolutionTests
         [2, 5, 1, 1, 1],
         [1, 8, 8, 48, 96],      // more panels of outputs than blocks
         [1, 4, 4, 20, 36],
-        [9, 6, 5, 8, 16],       // several images a block
+        [9, 6, 5, 8, 16],       // several images, few tiles
+        [40, 6, 5, 8, 16],      // several images a block
+        [1, 36, 36, 8, 136],    // one block, its outputs shared out
         [1, 40, 36, 4, 6],      // several blocks an image
         [2, 40, 36, 96, 4],
         [2, 36, 40, 8, 4],      // blocks of an image that are not of one size
@@ -44,6 +46,22 @@ public sealed unsafe class WinogradConvolutionTests
     }
 
     [TestMethod]
+    [DataRow(16)]
+    [DataRow(8)]
+    [DataRow(4)]
+    public void TheRestOfTheBatchChangesNoBitOfAnImage(int lanes)
+    {
+        const int inputs = 20, outputs = 36, images = 20;
+        float[] x = KernelData.Numbers(1, images * 8 * 8 * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs), bias = KernelData.Numbers(3, outputs);
+        float[] all = Convolver(lanes)(new(images, 8, 8, inputs, outputs), x, w, false, bias, null);
+        foreach (int some in (int[])[1, 3, 16, 17])
+        {
+            float[] y = Convolver(lanes)(new(some, 8, 8, inputs, outputs), x[..(some * 8 * 8 * inputs)], w, false, bias, null);
+            CollectionAssert.AreEqual(all[..y.Length], y, $"{some} of {images} images");
+        }
+    }
+
+    [TestMethod]
     [DynamicData(nameof(ShapesByLanes))]
     public void ItsWeightsGradientIsTheSumOverThePixels(int lanes, int n, int height, int width, int inputs, int outputs) =>
         CheckGradient(lanes, new(n, height, width, inputs, outputs));
@@ -55,7 +73,7 @@ public sealed unsafe class WinogradConvolutionTests
     [DoNotParallelize]
     public void TheNumberOfCoresChangesNoBit(int lanes)
     {
-        foreach (ConvolutionSize size in (ConvolutionSize[])[new(1, 8, 8, 12, 136), new(5, 12, 10, 8, 20), new(1, 40, 36, 40, 8)])
+        foreach (ConvolutionSize size in (ConvolutionSize[])[new(1, 8, 8, 12, 136), new(5, 12, 10, 8, 20), new(1, 40, 36, 40, 8), new(1, 36, 36, 8, 136)])
         {
             float[] x = KernelData.Numbers(1, size.Images * size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
             float[] dy = KernelData.Numbers(3, size.Images * size.Height * size.Width * size.Outputs), bias = KernelData.Numbers(4, size.Outputs);

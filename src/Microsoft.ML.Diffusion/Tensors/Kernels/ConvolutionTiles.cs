@@ -32,8 +32,8 @@ internal sealed class ConvolutionTiles
     /// <param name="cores">As many as will work: where that leaves them evenly busy, blocks are made smaller.</param>
     public ConvolutionTiles(in ConvolutionSize size, int tiles, int cores)
     {
-        Across = (size.Width + Side - 1) / Side;
-        Down = (size.Height + Side - 1) / Side;
+        Across = Along(size.Width);
+        Down = Along(size.Height);
         _images = size.Images;
         int image = Across * Down;
         if (image <= tiles)
@@ -57,6 +57,9 @@ internal sealed class ConvolutionTiles
         }
         Blocks = (_images + _imagesPerBlock - 1) / _imagesPerBlock * _blocksPerImage;
     }
+
+    /// <summary>Tiles along a side of an image.</summary>
+    public static int Along(int pixels) => (pixels + Side - 1) / Side;
 
     /// <summary>Tiles in a row of an image.</summary>
     public int Across { get; }

@@ -20,6 +20,9 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
     private const int BlockFloats = 300_000;
 
+    /// <summary>Tiles of a whole batch up to which the transformed weights are the larger part: then a core transforms those that it multiplies itself.</summary>
+    private const int FewTiles = 64;
+
     /// <summary>y = w * x + b.</summary>
     /// <param name="size">The sizes.</param>
     /// <param name="x">[N, H, W, C].</param>
@@ -31,31 +34,90 @@ internal static unsafe partial class WinogradConvolution<L>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
     {
         var work = new Work(size, x, bias, addend, y);
+        if (work.HasFewTiles)
+        {
+            ApplyBySlices(work, weight, turned);
+            return;
+        }
         work.Weights = KernelMemory.Shared((long)Numbers * work.WeightStride);
-        Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, weight, turned, lanes * L.Count));
+        Cores.Run(work.Outputs / L.Count, lanes =>
+        {
+            int output = lanes * L.Count, start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
+            float* u = work.Weights + (nint)start * work.Inputs + (output - start);
+            TransformWeights(work, weight, turned, output, u, width, work.WeightStride, KernelMemory.Own(WeightScratch));
+        });
         Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
     }
 
-    /// <summary>Transforms the weights of a register's width of outputs.</summary>
+    /// <summary>The same for few tiles: all of them are transformed first, then each core takes some outputs, so that the transformed weights never leave its cache.</summary>
+    private static void ApplyBySlices(Work work, float* weight, bool turned)
+    {
+        var tiles = work.Tiles;
+        int cores = Cores.Count, images = tiles.Bands(0);
+        float* v = KernelMemory.Shared((long)Numbers * work.InputStride);
+        // Bands of whole images, or of some rows of tiles where there are fewer images than cores.
+        int rows = images >= cores ? tiles.Down : Math.Max(1, tiles.Down * images / cores), bands = (tiles.Down + rows - 1) / rows;
+        Cores.Run(images * bands, i =>
+        {
+            int image = i / bands, first = i % bands * rows;
+            var part = new TileBand(image, first, Math.Min(rows, tiles.Down - first), (image * tiles.Down + first) * tiles.Across);
+            float* band = KernelMemory.Own(work.BandFloats + work.ScratchFloats);
+            float* scratch = band + work.BandFloats;
+            ReadBand(work.X, work.Size, part, tiles.Across, work.Inputs, band, scratch);
+            TransformInput(part, tiles.Across, work.Inputs, band, v + (nint)part.FirstTile * work.Inputs, work.InputStride, scratch);
+        });
+
+        int slice = work.Outputs >= 2 * L.Count * cores ? 2 * L.Count : L.Count;
+        Cores.Run((work.Outputs + slice - 1) / slice, i => ApplySlice(work, weight, turned, v, i * slice, Math.Min(slice, work.Outputs - i * slice)));
+    }
+
+    /// <summary>Transforms the weights of some outputs, multiplies, and transforms back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformWeights(Work work, float* weight, bool turned, int output)
+    private static void ApplySlice(Work work, float* weight, bool turned, float* v, int column, int width)
+    {
+        nint stride = (nint)work.Inputs * width + Skew;
+        float* u = KernelMemory.Own(Numbers * (stride + work.OutputStride) + Math.Max(WeightScratch, work.ScratchFloats));
+        float* m = u + Numbers * stride, scratch = m + Numbers * work.OutputStride;
+        for (int output = 0; output < width; output += L.Count)
+            TransformWeights(work, weight, turned, column + output, u + output, width, stride, scratch);
+        for (int number = 0; number < Numbers; number++)
+        {
+            MatrixKernel<L>.Multiply(
+                v + number * work.InputStride, work.Inputs, u + number * stride, m + number * work.OutputStride, width,
+                MatrixKernel<L>.Rows(work.Tiles.TilesPerBlock), width, work.Inputs);
+        }
+        for (int image = 0; image < work.Tiles.Bands(0); image++)
+            TransformOutput(work, work.Tiles.Band(0, image), m, column, width, scratch);
+    }
+
+    /// <summary>Floats that <see cref="TransformWeights"/> works in.</summary>
+    private static int WeightScratch => (9 + 18) * L.Count * L.Count;
+
+    /// <summary>Transforms the weights of a register's width of outputs.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="weight">Its weight.</param>
+    /// <param name="turned">Whether it lies the other way.</param>
+    /// <param name="output">The first output.</param>
+    /// <param name="u">Where number 0 of the first input goes.</param>
+    /// <param name="width">From an input to the next.</param>
+    /// <param name="stride">From a number to the next.</param>
+    /// <param name="gathered">[<see cref="WeightScratch"/>].</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransformWeights(Work work, float* weight, bool turned, int output, float* u, int width, nint stride, float* gathered)
     {
         int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
-        int start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
-        float* u = work.Weights + (nint)start * work.Inputs + (output - start);
-        float* gathered = KernelMemory.Own((9 + 18) * n * n);   // [9, n inputs, n outputs]
-        float* scratch = gathered + 9 * n * n;
+        float* scratch = gathered + 9 * n * n;   // [9, n inputs, n outputs] lie before it
         for (int first = 0; first < work.Inputs; first += n, u += n * width)
         {
             int count = Math.Min(n, inputs - first);
             if (turned && lanes == n && count == n)
             {
                 float* last = weight + ((nint)first * 9 + 8) * outputs + output;
-                WinogradTransforms<L>.Weights(last, 9 * outputs, -3 * outputs, -outputs, n, u, width, work.WeightStride, scratch);
+                WinogradTransforms<L>.Weights(last, 9 * outputs, -3 * outputs, -outputs, n, u, width, stride, scratch);
                 continue;
             }
             Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
-            WinogradTransforms<L>.Weights(gathered, n, 3 * n * n, n * n, n, u, width, work.WeightStride, scratch);
+            WinogradTransforms<L>.Weights(gathered, n, 3 * n * n, n * n, n, u, width, stride, scratch);
         }
     }
 
@@ -226,7 +288,9 @@ internal static unsafe partial class WinogradConvolution<L>
             Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
             int cores = Cores.Count;
             int width = Math.Min(Outputs, MatrixKernel<L>.Panel);
-            Tiles = new ConvolutionTiles(size, Math.Max(8, BlockFloats / (Numbers * (Inputs + width))), cores);
+            int all = size.Images * ConvolutionTiles.Along(size.Height) * ConvolutionTiles.Along(size.Width);
+            HasFewTiles = all <= FewTiles;
+            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, BlockFloats / (Numbers * (Inputs + width))), cores);
             int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
             int rows = MatrixKernel<L>.Rows(Tiles.TilesPerBlock);
@@ -255,6 +319,9 @@ internal static unsafe partial class WinogradConvolution<L>
         /// <summary>Channels up to whole registers.</summary>
         public int Outputs { get; }
 
+        /// <summary>Whether the tiles are few beside the weights; they are one block then.</summary>
+        public bool HasFewTiles { get; }
+
         public ConvolutionTiles Tiles { get; }
 
         /// <summary>Parts of the output channels, where there are fewer blocks than cores.</summary>
@@ -268,7 +335,10 @@ internal static unsafe partial class WinogradConvolution<L>
 
         public nint BandFloats { get; }
 
-        public float* Memory() => KernelMemory.Own(BandFloats + Numbers * (InputStride + OutputStride) + Math.Max(X.Room, (Numbers + Side * Side) * L.Count));
+        /// <summary>Floats that the transforms and the source of the input work in.</summary>
+        public nint ScratchFloats => Math.Max(X.Room, (Numbers + Side * Side) * L.Count);
+
+        public float* Memory() => KernelMemory.Own(BandFloats + Numbers * (InputStride + OutputStride) + ScratchFloats);
 
         public (int First, int Last) Columns(int split)
         {
