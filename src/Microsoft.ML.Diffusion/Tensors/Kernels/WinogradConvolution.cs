@@ -90,61 +90,6 @@ internal static unsafe partial class WinogradConvolution<L>
             TransformOutput(work, work.Tiles.Band(0, image), m, column, width, scratch);
     }
 
-    /// <summary>Floats that <see cref="TransformWeights"/> works in.</summary>
-    private static int WeightScratch => (9 + 18) * L.Count * L.Count;
-
-    /// <summary>Transforms the weights of a register's width of outputs.</summary>
-    /// <param name="work">The convolution.</param>
-    /// <param name="weight">Its weight.</param>
-    /// <param name="turned">Whether it lies the other way.</param>
-    /// <param name="output">The first output.</param>
-    /// <param name="u">Where number 0 of the first input goes.</param>
-    /// <param name="width">From an input to the next.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="gathered">[<see cref="WeightScratch"/>].</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformWeights(Work work, float* weight, bool turned, int output, float* u, int width, nint stride, float* gathered)
-    {
-        int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
-        float* scratch = gathered + 9 * n * n;   // [9, n inputs, n outputs] lie before it
-        for (int first = 0; first < work.Inputs; first += n, u += n * width)
-        {
-            int count = Math.Min(n, inputs - first);
-            if (turned && lanes == n && count == n)
-            {
-                float* last = weight + ((nint)first * 9 + 8) * outputs + output;
-                WinogradTransforms<L>.Weights(last, 9 * outputs, -3 * outputs, -outputs, n, u, width, stride, scratch);
-                continue;
-            }
-            Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
-            WinogradTransforms<L>.Weights(gathered, n, 3 * n * n, n * n, n, u, width, stride, scratch);
-        }
-    }
-
-    /// <summary>The kernels of some inputs and outputs, by number, input and output; zero where there is no such input or output.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Gather(in ConvolutionSize size, float* weight, bool turned, int input, int inputs, int output, int outputs, float* to)
-    {
-        int n = L.Count;
-        nint step = (nint)9 * size.Inputs;
-        if (!turned && inputs == n && outputs == n)
-        {
-            float* from = weight + output * step + input;
-            for (int k = 0; k < 9; k++, from += size.Inputs, to += n * n)
-                L.Transpose(from, step, to, n);
-            return;
-        }
-        new Span<float>(to, 9 * n * n).Clear();
-        for (int k = 0; k < 9; k++, to += n * n)
-        {
-            for (int c = 0; c < inputs; c++)
-            {
-                for (int d = 0; d < outputs; d++)
-                    to[c * n + d] = turned ? weight[((nint)(input + c) * 9 + 8 - k) * size.Outputs + output + d] : weight[(output + d) * step + (nint)k * size.Inputs + input + c];
-            }
-        }
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplyBlock(Work work, int block, int split)
     {
