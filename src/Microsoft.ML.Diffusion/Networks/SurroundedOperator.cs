@@ -100,7 +100,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         foreach (Tensor other in grad_outputs.Skip(1))
         {
             if (dx is not null && !other.IsInvalid)
-                HostKernels.Add(ChannelsLast.Pixels(other), dx);
+                AddTo(dx, ChannelsLast.Pixels(other));
             other.Dispose();
         }
         return ReturnedGradients.Pass(
@@ -133,6 +133,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <param name="settings">The settings.</param>
     /// <returns>[N, H, W, C], in the current scope.</returns>
     protected abstract Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, S settings);
+
+    private static unsafe void AddTo(Tensor sum, Tensor gradient) =>
+        SumKernel.AddOnAllCores(HostMemory.Pointer(gradient), checked((int)sum.numel()), HostMemory.Pointer(sum));
 
     private (Tensor Y, Tensor? Statistics) Forward(
         Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, S settings)

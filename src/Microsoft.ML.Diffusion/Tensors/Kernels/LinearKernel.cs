@@ -1,6 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
-
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Products of many rows with a weight, in the widest registers that its sides fill.</summary>
@@ -54,16 +51,8 @@ internal static unsafe class LinearKernel
             {
                 if (y < 0 || y >= size.Height || right <= left)
                     continue;
-                Add(from + left * size.Channels, (right - left) * size.Channels, dx + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels);
+                SumKernel.Add(from + left * size.Channels, (right - left) * size.Channels, dx + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels);
             }
         }
     });
-
-    /// <summary>Adds numbers, a multiple of four of them.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Add(float* from, int count, float* to)
-    {
-        for (int i = 0; i < count; i += 4)
-            (Vector128.Load(to + i) + Vector128.Load(from + i)).Store(to + i);
-    }
 }
