@@ -25,7 +25,7 @@ source_fingerprint() {
     } | cksum | tr ' ' '-'
 }
 
-# Restores the mission's packages into an empty folder: 0 they are there, 1 the feed has no such package, 2 it gave no answer.
+# Restores the mission's packages into an empty folder: 0 they are there, 1 the feed lacks one or has other versions of it, 2 it gave no answer.
 probe_feed() {
     local scratch log status=0
     scratch=$(mktemp -d)

@@ -20,6 +20,9 @@ public class PackageSourceTests
         StringAssert.Contains(repository.BuildScript(["source", "--feed", incomplete]), "does not carry them");
         string older = repository.MakeFeed(("Microsoft.ML", "4.0.3"), ("Microsoft.ML.ImageAnalytics", "4.0.3"), ("TorchSharp", "0.105.0"));
         StringAssert.Contains(repository.BuildScript(["source", "--feed", older]), "does not carry them");
+        // NuGet by itself takes the next version up, and TorchSharp's next version runs on another libtorch.
+        string newer = repository.MakeFeed(("Microsoft.ML", "5.0.1"), ("Microsoft.ML.ImageAnalytics", "5.0.0"), ("TorchSharp", "0.107.0"));
+        StringAssert.Contains(repository.BuildScript(["source", "--feed", newer]), "does not carry them");
     }
 
     [TestMethod]
