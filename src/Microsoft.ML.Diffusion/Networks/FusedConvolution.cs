@@ -42,7 +42,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ConvolutionSettings settings)
     {
         var size = SizeOf(pixels.shape, dWeight.shape[0], settings.Doubled);
-        ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), Gradient(dy, size), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+        ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
     }
 
     /// <inheritdoc/>

@@ -96,7 +96,7 @@ public sealed unsafe class AttentionKernelTests
         Tensor leaf = qkv.detach().clone().requires_grad_();
         long width = (long)size.Heads * size.Width;
         // Written out: libtorch 2.10's own operator computes its gradient from a rounded logarithm.
-        Tensor weights = nn.functional.softmax(Logits(size, leaf), -1);
+        Tensor weights = Logits(size, leaf).softmax(-1);
         Tensor want = weights.matmul(Parts(size, leaf).V).transpose(1, 2).reshape(size.Images, size.Positions, width);
         Tensor dy = KernelData.Draw(2, want.shape);
         (want * dy).sum().backward();

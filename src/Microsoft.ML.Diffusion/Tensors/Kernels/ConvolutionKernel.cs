@@ -15,7 +15,7 @@ internal static unsafe class ConvolutionKernel
     }
 
     /// <inheritdoc cref="WinogradConvolution{L}.WeightGradient"/>
-    public static void WeightGradient(in ConvolutionSize size, PixelSource x, PixelSource dy, float* dWeight, float* dBias)
+    public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
         if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512>.WeightGradient(size, x, dy, dWeight, dBias);

@@ -4,202 +4,221 @@ namespace Microsoft.ML.Diffusion;
 
 internal static unsafe partial class WinogradConvolution<L>
 {
-    /// <summary>Floats of transformed tiles that wait for their products: enough tiles that sums over them are long, few enough to stay near the cores.</summary>
-    private const int ChunkFloats = 3_000_000;
+    /// <summary>Numbers of a tile that a core works on: three of six rows.</summary>
+    private const int Half = Numbers / 2;
 
-    /// <summary>The gradients of weight and bias. The result does not depend on the number of cores.</summary>
+    /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
+    private const int ChunkFloats = 150_000;
+
+    /// <summary>Outputs that are summed together where all tiles are one chunk: their sums stay in the second-level cache.</summary>
+    private const int SliceOutputs = 64;
+
+    /// <summary>
+    /// The gradients of weight and bias. A core has half of the numbers of all tiles, and some outputs, to itself from the pixels to the sums: no core waits for what
+    /// another has transformed, and the result does not depend on how many there are.
+    /// </summary>
     /// <param name="size">The sizes of the convolution.</param>
     /// <param name="x">[N, H, W, C], its input.</param>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
-    public static void WeightGradient(in ConvolutionSize size, PixelSource x, PixelSource dy, float* dWeight, float* dBias)
+    public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
-        var work = new GradientWork(size, x, dy);
-        work.Allocate();
-        int chunk = Math.Max(1, work.ChunkTiles / work.Tiles.TilesPerBlock);
-        for (int first = 0; first < work.Tiles.Blocks; first += chunk)
+        var work = new GradientWork(size, x, dy, dBias);
+        int inputs = size.Inputs;
+        Cores.Run(2 * work.Shares, part => Accumulate(work, upper: part % 2 == 1, part / 2));
+        Cores.Run(size.Outputs, output =>
         {
-            int from = first, blocks = Math.Min(chunk, work.Tiles.Blocks - first);
-            int before = work.Tiles.TilesBefore(from), tiles = work.Tiles.TilesBefore(from + blocks) - before;
-            Cores.Run(blocks, i => TransformBlock(work, from + i, work.Tiles.TilesBefore(from + i) - before));
-            Cores.Run(Numbers, number =>
+            float* lower = work.Parts + (nint)output * 9 * work.Inputs, upper = lower + work.HalfStride, to = dWeight + (nint)output * 9 * inputs;
+            for (int k = 0; k < 9; k++, lower += work.Inputs, upper += work.Inputs, to += inputs)
+                AddBoth(lower, upper, inputs, to);
+        });
+    }
+
+    /// <summary>One half of the numbers and one share of the outputs, from the pixels to its part of the weight's gradient.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Accumulate(GradientWork work, bool upper, int share)
+    {
+        int n = L.Count, inputs = work.Inputs, across = work.Across;
+        var (first, outputs) = work.Share(share);
+        bool once = work.Tiles <= work.ChunkTiles;
+        int slice = once ? Math.Min(outputs, SliceOutputs) : outputs;
+        nint xStride = (nint)work.ChunkTiles * inputs + Skew, dyStride = (nint)work.ChunkTiles * outputs + Skew, sumStride = (nint)slice * inputs + Skew;
+        nint inputRow = (nint)(Side * across + 2) * inputs, gradientRow = (nint)Side * across * outputs;
+
+        float* x = KernelMemory.Own(Half * (xStride + dyStride + sumStride + n) + (Side + 2) * inputRow + Side * gradientRow + work.Input.Room);
+        float* dy = x + Half * xStride, sums = dy + Half * dyStride, scratch = sums + Half * sumStride;
+        float* pixels = scratch + Half * n, gradients = pixels + (Side + 2) * inputRow, room = gradients + Side * gradientRow;
+        double[]? bias = work.Bias is not null && !upper ? new double[outputs] : null;
+        if (!once)
+            new Span<float>(sums, (int)(Half * sumStride)).Clear();
+
+        int filled = 0;
+        for (int image = 0; image < work.Size.Images; image++)
+        {
+            work.Input.Begin(image, room);
+            for (int top = 0; top < work.Size.Height; top += Side)
             {
-                float* sums = work.Sums + number * work.WeightStride;
-                if (from == 0)
-                    new Span<float>(sums, work.Outputs * work.Inputs).Clear();
-                MatrixKernel<L>.AddTransposed(
-                    work.Dy + number * work.OutputStride, work.Outputs, work.X + number * work.InputStride, work.Inputs, sums, work.Inputs, work.Outputs, work.Inputs, tiles);
-            });
+                // The last two rows of pixels are the next tiles' first.
+                int kept = top > 0 ? 2 : 0;
+                new ReadOnlySpan<float>(pixels + Side * inputRow, (int)(kept * inputRow)).CopyTo(new Span<float>(pixels, (int)(kept * inputRow)));
+                ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, Side * across + 2, 1, inputs, pixels + kept * inputRow, room);
+                ReadGradient(work, image, top, first, outputs, gradients);
+                if (bias is not null)
+                    AddPixels(gradients, Side * Side * across, bias);
+                for (int tile = 0; tile < across; tile++)
+                {
+                    float* d = pixels + (nint)tile * Side * inputs, g = gradients + (nint)tile * Side * outputs;
+                    for (int c = 0; c < inputs; c += n)
+                        WinogradTransforms<L>.InputHalf(d + c, inputRow, inputs, upper, x + (nint)filled * inputs + c, xStride, scratch);
+                    for (int c = 0; c < outputs; c += n)
+                        WinogradTransforms<L>.OutputGradientHalf(g + c, gradientRow, outputs, upper, dy + (nint)filled * outputs + c, dyStride, scratch);
+                    if (++filled == work.ChunkTiles && !once)
+                    {
+                        Multiply(0, outputs);
+                        filled = 0;
+                    }
+                }
+            }
         }
-        Cores.Run(size.Outputs, output => TransformGradient(work, output, dWeight));
-        if (dBias is not null)
+        for (int output = 0; output < outputs; output += slice)
         {
-            for (int d = 0; d < size.Outputs; d++)
+            int count = Math.Min(slice, outputs - output);
+            if (once)
+                new Span<float>(sums, (int)(Half * sumStride)).Clear();
+            if (filled > 0)
+                Multiply(output, count);
+            Finish(output, count);
+        }
+        for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
+            work.Bias[first + d] = (float)bias[d];
+
+        void Multiply(int output, int count)
+        {
+            for (int number = 0; number < Half; number++)
+                MatrixKernel<L>.AddTransposed(dy + number * dyStride + output, outputs, x + number * xStride, inputs, sums + number * sumStride, inputs, count, inputs, filled);
+        }
+
+        void Finish(int output, int count)
+        {
+            float* to = work.Parts + (upper ? work.HalfStride : 0) + (nint)(first + output) * 9 * inputs, from = sums;
+            for (int d = 0; d < count; d++, to += 9 * inputs, from += inputs)
             {
-                double sum = 0;
-                for (int block = 0; block < work.Tiles.Blocks; block++)
-                    sum += work.BiasSums[(nint)block * work.Outputs + d];
-                dBias[d] = (float)sum;
+                for (int c = 0; c < inputs; c += n)
+                    WinogradTransforms<L>.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, scratch);
             }
         }
     }
 
-    /// <summary>Transforms the tiles of a block, input and gradient, and sums the gradient.</summary>
+    /// <summary>Reads some channels of four rows of the gradient; what lies outside is zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformBlock(GradientWork work, int block, int firstTile)
+    private static void ReadGradient(GradientWork work, int image, int top, int first, int count, float* to)
     {
-        var tiles = work.Tiles;
-        float* band = KernelMemory.Own(Math.Max(work.BandFloats, work.GradientBandFloats) + Math.Max(Math.Max(work.Input.Room, work.Gradient.Room), Numbers * L.Count));
-        float* scratch = band + Math.Max(work.BandFloats, work.GradientBandFloats);
-        float* sums = work.BiasSums + (nint)block * work.Outputs;
-        new Span<float>(sums, work.Outputs).Clear();
-        for (int i = 0; i < tiles.Bands(block); i++)
+        var size = work.Size;
+        int width = Side * work.Across, valid = Math.Min(count, size.Outputs - first), rows = Math.Min(Side, size.Height - top);
+        float* from = work.Gradient + ((nint)image * size.Height + top) * size.Width * size.Outputs + first;
+        if (rows < Side || width != size.Width || valid < count)
+            new Span<float>(to, Side * width * count).Clear();
+        if (count == size.Outputs && width == size.Width)
         {
-            TileBand part = tiles.Band(block, i);
-            int tile = firstTile + part.FirstTile;
-            ReadBand(work.Input, work.Size, part, tiles.Across, work.Inputs, band, scratch);
-            TransformInput(part, tiles.Across, work.Inputs, band, work.X + (nint)tile * work.Inputs, work.InputStride, scratch);
-            ReadGradient(work, part, band, scratch);
-            Sum(band, (nint)part.Rows * Side * Side * tiles.Across, work.Outputs, sums);
-            TransformGradientBand(work, part, band, work.Dy + (nint)tile * work.Outputs, scratch);
+            ImageSource.Copy(from, to, rows * width * count);
+            return;
+        }
+        for (int row = 0; row < rows; row++, to += (nint)width * count)
+        {
+            for (int x = 0; x < size.Width; x++, from += size.Outputs)
+                ImageSource.Copy(from, to + (nint)x * count, valid);
         }
     }
 
+    /// <summary>Adds up pixels: in float32 over these, in float64 over all.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ReadGradient(GradientWork work, TileBand part, float* band, float* room)
+    private static void AddPixels(float* pixels, int count, double[] sums)
     {
-        work.Gradient.Begin(part.Image, room);
-        int width = Side * work.Tiles.Across, stride = work.Outputs;
-        for (int i = 0; i < Side * part.Rows; i++, band += (nint)width * stride)
-        {
-            int row = Side * part.FirstRow + i;
-            if (row >= work.Size.Height || width != work.Size.Width || stride != work.Size.Outputs)
-                new Span<float>(band, width * stride).Clear();
-            if (row < work.Size.Height)
-                work.Gradient.Read(part.Image, row, room, band, stride);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Sum(float* pixels, nint count, int channels, float* sums)
-    {
-        for (int c = 0; c < channels; c += L.Count)
+        float* four = stackalloc float[L.Count];
+        for (int c = 0; c < sums.Length; c += L.Count)
         {
             float* from = pixels + c;
             L even = default, odd = default;
-            for (nint i = 0; i < count; i += 2, from += 2 * channels)
+            for (int i = 0; i < count; i += 2, from += 2 * sums.Length)
             {
                 even += L.Load(from);
-                odd += L.Load(from + channels);
+                odd += L.Load(from + sums.Length);
             }
-            L.Store(L.Load(sums + c) + (even + odd), sums + c);
+            L.Store(even + odd, four);
+            for (int lane = 0; lane < L.Count; lane++)
+                sums[c + lane] += four[lane];
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformGradientBand(GradientWork work, TileBand part, float* band, float* v, float* scratch)
+    private static void AddBoth(float* a, float* b, int count, float* to)
     {
-        int channels = work.Outputs;
-        nint row = (nint)Side * work.Tiles.Across * channels;
-        for (int tileRow = 0; tileRow < part.Rows; tileRow++)
-        {
-            for (int tile = 0; tile < work.Tiles.Across; tile++, v += channels)
-            {
-                float* dy = band + tileRow * Side * row + (nint)tile * Side * channels;
-                for (int c = 0; c < channels; c += L.Count)
-                    WinogradTransforms<L>.OutputGradient(dy + c, row, channels, v + c, work.OutputStride, scratch);
-            }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformGradient(GradientWork work, int output, float* dWeight)
-    {
-        int n = L.Count, inputs = work.Size.Inputs;
-        float* scratch = stackalloc float[(18 + 9) * n];
-        float* edge = scratch + 18 * n;
-        for (int c = 0; c < inputs; c += n)
-        {
-            float* sums = work.Sums + (nint)output * work.Inputs + c;
-            float* to = dWeight + (nint)output * 9 * inputs + c;
-            WinogradTransforms<L>.WeightGradient(sums, work.WeightStride, edge, 3 * n, n, scratch);
-            for (int k = 0; k < 9; k++, to += inputs)
-            {
-                if (c + n <= inputs)
-                {
-                    L.Store(L.Load(to) + L.Load(edge + k * n), to);
-                    continue;
-                }
-                for (int lane = 0; lane < inputs - c; lane++)
-                    to[lane] += edge[k * n + lane];
-            }
-        }
+        int i = 0;
+        for (; i <= count - L.Count; i += L.Count)
+            L.Store(L.Load(to + i) + (L.Load(a + i) + L.Load(b + i)), to + i);
+        for (; i < count; i++)
+            to[i] += a[i] + b[i];
     }
 
     /// <summary>One gradient under way.</summary>
     private sealed class GradientWork
     {
-        public GradientWork(in ConvolutionSize size, PixelSource x, PixelSource dy)
+        public GradientWork(in ConvolutionSize size, PixelSource x, float* dy, float* dBias)
         {
             Size = size;
             Input = x;
             Gradient = dy;
+            Bias = dBias;
             Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
             Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
-            ChunkTiles = Math.Max(16, ChunkFloats / (Numbers * (Inputs + Outputs)));
-            Tiles = new ConvolutionTiles(size, Math.Min(64, ChunkTiles), 1);
-            int tiles = Math.Max(1, ChunkTiles / Tiles.TilesPerBlock) * Tiles.TilesPerBlock;
-            WeightStride = (nint)Inputs * Outputs + Skew;
-            InputStride = (nint)tiles * Inputs + Skew;
-            OutputStride = (nint)tiles * Outputs + Skew;
-            BandFloats = (nint)(Side * Tiles.BandRows + 2) * (Side * Tiles.Across + 2) * Inputs;
-            GradientBandFloats = (nint)Side * Tiles.BandRows * Side * Tiles.Across * Outputs;
+            Across = ConvolutionTiles.Along(size.Width);
+            Tiles = size.Images * ConvolutionTiles.Along(size.Height) * Across;
+            // Not by the number of cores: the order of the sums hangs on it.
+            ChunkTiles = Math.Min(Tiles, Math.Max(16, ChunkFloats / (Half * (Inputs + Outputs))));
+            Shares = Math.Clamp((Cores.Count + 1) / 2, 1, Outputs / L.Count);
+            HalfStride = (nint)Outputs * 9 * Inputs;
+            Parts = KernelMemory.Shared(2 * HalfStride);
         }
 
         public ConvolutionSize Size { get; }
 
         public PixelSource Input { get; }
 
-        public PixelSource Gradient { get; }
+        /// <summary>[N, H, W, D].</summary>
+        public float* Gradient { get; }
 
+        /// <summary>[D] or null, written.</summary>
+        public float* Bias { get; }
+
+        /// <summary>Channels up to whole registers.</summary>
         public int Inputs { get; }
 
+        /// <summary>Channels up to whole registers.</summary>
         public int Outputs { get; }
 
-        public ConvolutionTiles Tiles { get; }
+        /// <summary>Tiles in a row of an image.</summary>
+        public int Across { get; }
+
+        /// <summary>Tiles of the batch.</summary>
+        public int Tiles { get; }
 
         /// <summary>Tiles that are transformed before their products are taken.</summary>
         public int ChunkTiles { get; }
 
-        public nint WeightStride { get; }
+        /// <summary>Parts of the outputs; two cores work on each.</summary>
+        public int Shares { get; }
 
-        public nint InputStride { get; }
+        /// <summary>The weight's gradient, what each half of the numbers gives: [2, D, 9, C].</summary>
+        public float* Parts { get; }
 
-        public nint OutputStride { get; }
+        public nint HalfStride { get; }
 
-        public nint BandFloats { get; }
-
-        public nint GradientBandFloats { get; }
-
-        /// <summary>Transformed inputs, [36, tiles, C].</summary>
-        public float* X { get; private set; }
-
-        /// <summary>Transformed gradients, [36, tiles, D].</summary>
-        public float* Dy { get; private set; }
-
-        /// <summary>The weight's gradient before its transform, [36, D, C].</summary>
-        public float* Sums { get; private set; }
-
-        /// <summary>The bias's gradient of each block, [blocks, D].</summary>
-        public float* BiasSums { get; private set; }
-
-        public void Allocate()
+        /// <summary>The outputs of a share.</summary>
+        public (int First, int Count) Share(int share)
         {
-            X = KernelMemory.Shared(Numbers * (InputStride + OutputStride + WeightStride) + (nint)Tiles.Blocks * Outputs);
-            Dy = X + Numbers * InputStride;
-            Sums = Dy + Numbers * OutputStride;
-            BiasSums = Sums + Numbers * WeightStride;
+            int registers = Outputs / L.Count, first = registers * share / Shares;
+            return (first * L.Count, (registers * (share + 1) / Shares - first) * L.Count);
         }
     }
 }

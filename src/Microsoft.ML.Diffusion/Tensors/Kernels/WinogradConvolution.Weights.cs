@@ -4,21 +4,32 @@ namespace Microsoft.ML.Diffusion;
 
 internal static unsafe partial class WinogradConvolution<L>
 {
-    /// <summary>Floats that <see cref="TransformWeights"/> works in.</summary>
+    /// <summary>Floats that the transform of weights works in.</summary>
     private static int WeightScratch => (9 + 18) * L.Count * L.Count;
+
+    /// <summary>Transforms the weights of a register's width of outputs to where they lie among those of all outputs.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="output">The first output.</param>
+    /// <param name="u">[36, C, D], the right factors in panels.</param>
+    /// <param name="room">[<see cref="WeightScratch"/>].</param>
+    private static void TransformWeights(Work work, int output, float* u, float* room)
+    {
+        int start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
+        TransformWeights(work, output, u + (nint)start * work.Inputs + (output - start), width, work.WeightStride, room);
+    }
 
     /// <summary>Transforms the weights of a register's width of outputs.</summary>
     /// <param name="work">The convolution.</param>
-    /// <param name="weight">Its weight.</param>
-    /// <param name="turned">Whether it lies the other way.</param>
     /// <param name="output">The first output.</param>
     /// <param name="u">Where number 0 of the first input goes.</param>
     /// <param name="width">From an input to the next.</param>
     /// <param name="stride">From a number to the next.</param>
     /// <param name="gathered">[<see cref="WeightScratch"/>].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformWeights(Work work, float* weight, bool turned, int output, float* u, int width, nint stride, float* gathered)
+    private static void TransformWeights(Work work, int output, float* u, int width, nint stride, float* gathered)
     {
+        float* weight = work.Weight;
+        bool turned = work.IsTurned;
         int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
         float* scratch = gathered + 9 * n * n;   // [9, n inputs, n outputs] lie before it
         for (int first = 0; first < work.Inputs; first += n, u += n * width)

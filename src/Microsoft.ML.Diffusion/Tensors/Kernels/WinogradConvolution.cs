@@ -20,6 +20,15 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
     private const int BlockFloats = 300_000;
 
+    /// <summary>
+    /// Cores up to which each transforms all weights for itself: a line that another core has written costs more than the arithmetic. More of them would
+    /// do little else than transform.
+    /// </summary>
+    private const int FewCores = 4;
+
+    /// <summary>Whose weights lie transformed at the beginning of this thread's own memory.</summary>
+    [ThreadStatic] private static Work? s_transformed;
+
     /// <summary>Tiles of a whole batch up to which the transformed weights are the larger part: then a core transforms those that it multiplies itself.</summary>
     private const int FewTiles = 64;
 
@@ -33,53 +42,72 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <param name="y">[N, H, W, D], written.</param>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
     {
-        var work = new Work(size, x, bias, addend, y);
+        var work = new Work(size, x, weight, turned, bias, addend, y);
         if (work.HasFewTiles)
         {
-            ApplyBySlices(work, weight, turned);
+            ApplyBySlices(work);
             return;
         }
-        work.Weights = KernelMemory.Shared((long)Numbers * work.WeightStride);
-        Cores.Run(work.Outputs / L.Count, lanes =>
+        if (!work.EachCoreTransforms)
         {
-            int output = lanes * L.Count, start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
-            float* u = work.Weights + (nint)start * work.Inputs + (output - start);
-            TransformWeights(work, weight, turned, output, u, width, work.WeightStride, KernelMemory.Own(WeightScratch));
-        });
+            float* u = KernelMemory.Shared(Numbers * work.WeightStride);
+            Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
+            work.Weights = u;
+        }
         Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
     }
 
     /// <summary>The same for few tiles: all of them are transformed first, then each core takes some outputs, so that the transformed weights never leave its cache.</summary>
-    private static void ApplyBySlices(Work work, float* weight, bool turned)
+    private static void ApplyBySlices(Work work)
     {
         var tiles = work.Tiles;
         int cores = Cores.Count, images = tiles.Bands(0);
-        float* v = KernelMemory.Shared((long)Numbers * work.InputStride);
+        int width = work.Outputs >= 2 * L.Count * cores ? 2 * L.Count : L.Count, slices = (work.Outputs + width - 1) / width;
+        if (work.EachCoreTransforms)
+        {
+            int parts = Math.Min(cores, slices);
+            Cores.Run(parts, part =>
+            {
+                float* v = KernelMemory.Own(Numbers * work.InputStride + work.SliceMemory(width));
+                for (int image = 0; image < images; image++)
+                    TransformBand(work, tiles.Band(0, image), v, v + Numbers * work.InputStride);
+                for (int slice = slices * part / parts; slice < slices * (part + 1) / parts; slice++)
+                    ApplySlice(work, v, slice * width, Math.Min(width, work.Outputs - slice * width), v + Numbers * work.InputStride);
+            });
+            return;
+        }
+        float* shared = KernelMemory.Shared(Numbers * work.InputStride);
         // Bands of whole images, or of some rows of tiles where there are fewer images than cores.
         int rows = images >= cores ? tiles.Down : Math.Max(1, tiles.Down * images / cores), bands = (tiles.Down + rows - 1) / rows;
         Cores.Run(images * bands, i =>
         {
             int image = i / bands, first = i % bands * rows;
             var part = new TileBand(image, first, Math.Min(rows, tiles.Down - first), (image * tiles.Down + first) * tiles.Across);
-            float* band = KernelMemory.Own(work.BandFloats + work.ScratchFloats);
-            float* scratch = band + work.BandFloats;
-            ReadBand(work.X, work.Size, part, tiles.Across, work.Inputs, band, scratch);
-            TransformInput(part, tiles.Across, work.Inputs, band, v + (nint)part.FirstTile * work.Inputs, work.InputStride, scratch);
+            TransformBand(work, part, shared, KernelMemory.Own(work.BandFloats + work.ScratchFloats));
         });
+        Cores.Run(slices, i => ApplySlice(work, shared, i * width, Math.Min(width, work.Outputs - i * width), KernelMemory.Own(work.SliceMemory(width))));
+    }
 
-        int slice = work.Outputs >= 2 * L.Count * cores ? 2 * L.Count : L.Count;
-        Cores.Run((work.Outputs + slice - 1) / slice, i => ApplySlice(work, weight, turned, v, i * slice, Math.Min(slice, work.Outputs - i * slice)));
+    /// <summary>Reads a band and transforms its tiles.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="part">Which band.</param>
+    /// <param name="v">[36, tiles, C], the band's written.</param>
+    /// <param name="room">[<see cref="Work.BandFloats"/> + <see cref="Work.ScratchFloats"/>].</param>
+    private static void TransformBand(Work work, TileBand part, float* v, float* room)
+    {
+        work.X.Begin(part.Image, room + work.BandFloats);
+        ReadRows(work.X, work.Size, part.Image, Side * part.FirstRow - 1, Side * part.Rows + 2, Side * work.Tiles.Across + 2, 1, work.Inputs, room, room + work.BandFloats);
+        TransformInput(part, work.Tiles.Across, work.Inputs, room, v + (nint)part.FirstTile * work.Inputs, work.InputStride, room + work.BandFloats);
     }
 
     /// <summary>Transforms the weights of some outputs, multiplies, and transforms back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ApplySlice(Work work, float* weight, bool turned, float* v, int column, int width)
+    private static void ApplySlice(Work work, float* v, int column, int width, float* room)
     {
         nint stride = (nint)work.Inputs * width + Skew;
-        float* u = KernelMemory.Own(Numbers * (stride + work.OutputStride) + Math.Max(WeightScratch, work.ScratchFloats));
-        float* m = u + Numbers * stride, scratch = m + Numbers * work.OutputStride;
+        float* u = room, m = u + Numbers * stride, scratch = m + Numbers * work.OutputStride;
         for (int output = 0; output < width; output += L.Count)
-            TransformWeights(work, weight, turned, column + output, u + output, width, stride, scratch);
+            TransformWeights(work, column + output, u + output, width, stride, scratch);
         for (int number = 0; number < Numbers; number++)
         {
             MatrixKernel<L>.Multiply(
@@ -95,16 +123,24 @@ internal static unsafe partial class WinogradConvolution<L>
     {
         var tiles = work.Tiles;
         var (first, last) = work.Columns(split);
-        float* band = work.Memory();
-        float* v = band + work.BandFloats;
-        float* m = v + (nint)Numbers * work.InputStride;
-        float* scratch = m + (nint)Numbers * work.OutputStride;
+        float* v = KernelMemory.Own(work.BlockMemory), weights = work.Weights;
+        if (work.EachCoreTransforms)
+        {
+            weights = v;
+            v += Numbers * work.WeightStride;
+            if (s_transformed != work)
+            {
+                for (int output = 0; output < work.Outputs; output += L.Count)
+                    TransformWeights(work, output, weights, v);
+                s_transformed = work;
+            }
+        }
+        float* m = v + Numbers * work.InputStride, band = m + Numbers * work.OutputStride, scratch = band + work.BandFloats;
         int count = 0;
         for (int i = 0; i < tiles.Bands(block); i++)
         {
             TileBand part = tiles.Band(block, i);
-            ReadBand(work.X, work.Size, part, tiles.Across, work.Inputs, band, scratch);
-            TransformInput(part, tiles.Across, work.Inputs, band, v + (nint)part.FirstTile * work.Inputs, work.InputStride, scratch);
+            TransformBand(work, part, v, band);
             count = part.FirstTile + part.Rows * tiles.Across;
         }
 
@@ -115,7 +151,7 @@ internal static unsafe partial class WinogradConvolution<L>
             width = MatrixKernel<L>.PanelAt(work.Outputs, column);
             for (int number = 0; number < Numbers; number++)
             {
-                float* u = work.Weights + number * work.WeightStride + (nint)column * work.Inputs;
+                float* u = weights + number * work.WeightStride + (nint)column * work.Inputs;
                 MatrixKernel<L>.Multiply(
                     v + number * work.InputStride, work.Inputs, u, m + number * work.OutputStride, width, MatrixKernel<L>.Rows(count), width, work.Inputs,
                     number + 1 < Numbers ? u + work.WeightStride : null);
@@ -125,30 +161,30 @@ internal static unsafe partial class WinogradConvolution<L>
         }
     }
 
-    /// <summary>Reads a band of an image with the pixels around it; what lies outside the image is zero.</summary>
+    /// <summary>Reads rows of an image with pixels to both sides; what lies outside the image is zero.</summary>
     /// <param name="source">The image.</param>
     /// <param name="size">Its sizes.</param>
-    /// <param name="part">Which band.</param>
-    /// <param name="across">Tiles in a row.</param>
+    /// <param name="image">Which image.</param>
+    /// <param name="first">The first row.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="width">Pixels of a row that is written.</param>
+    /// <param name="before">How many of them lie before the image.</param>
     /// <param name="stride">From a pixel to the next.</param>
-    /// <param name="band">[4·rows + 2, 4·across + 2, stride].</param>
-    /// <param name="room">The source's.</param>
+    /// <param name="to">[count, width, stride], written.</param>
+    /// <param name="room">As the source's <see cref="PixelSource.Begin"/> left it for the image.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ReadBand(PixelSource source, in ConvolutionSize size, TileBand part, int across, int stride, float* band, float* room)
+    private static void ReadRows(PixelSource source, in ConvolutionSize size, int image, int first, int count, int width, int before, int stride, float* to, float* room)
     {
-        source.Begin(part.Image, room);
-        int width = Side * across + 2;
-        bool ragged = stride != size.Inputs;
-        for (int i = 0; i < Side * part.Rows + 2; i++, band += (nint)width * stride)
+        bool ragged = stride != source.Channels;
+        for (int row = first; row < first + count; row++, to += (nint)width * stride)
         {
-            int row = Side * part.FirstRow + i - 1;
             if (row < 0 || row >= size.Height || ragged)
-                new Span<float>(band, width * stride).Clear();
+                new Span<float>(to, width * stride).Clear();
             if (row < 0 || row >= size.Height)
                 continue;
-            new Span<float>(band, stride).Clear();
-            new Span<float>(band + (nint)(size.Width + 1) * stride, (width - size.Width - 1) * stride).Clear();
-            source.Read(part.Image, row, room, band + stride, stride);
+            new Span<float>(to, before * stride).Clear();
+            new Span<float>(to + (nint)(before + size.Width) * stride, (width - before - size.Width) * stride).Clear();
+            source.Read(image, row, room, to + before * stride, stride);
         }
     }
 
@@ -223,10 +259,12 @@ internal static unsafe partial class WinogradConvolution<L>
     {
         private readonly float[] _bias;
 
-        public Work(in ConvolutionSize size, PixelSource x, float* bias, float* addend, float* y)
+        public Work(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
         {
             Size = size;
             X = x;
+            Weight = weight;
+            IsTurned = turned;
             Addend = addend;
             Y = y;
             Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
@@ -238,6 +276,7 @@ internal static unsafe partial class WinogradConvolution<L>
             Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, BlockFloats / (Numbers * (Inputs + width))), cores);
             int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
+            EachCoreTransforms = cores <= FewCores && (HasFewTiles || Splits == 1);
             int rows = MatrixKernel<L>.Rows(Tiles.TilesPerBlock);
             WeightStride = (nint)Inputs * Outputs + Skew;
             InputStride = (nint)rows * Inputs + Skew;
@@ -256,6 +295,15 @@ internal static unsafe partial class WinogradConvolution<L>
 
         public float* Y { get; }
 
+        /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
+        public float* Weight { get; }
+
+        public bool IsTurned { get; }
+
+        /// <summary>Whether the cores share no transformed numbers.</summary>
+        public bool EachCoreTransforms { get; }
+
+        /// <summary>The weights, transformed; where the cores share them.</summary>
         public float* Weights { get; set; }
 
         /// <summary>Channels up to whole registers.</summary>
@@ -283,7 +331,13 @@ internal static unsafe partial class WinogradConvolution<L>
         /// <summary>Floats that the transforms and the source of the input work in.</summary>
         public nint ScratchFloats => Math.Max(X.Room, (Numbers + Side * Side) * L.Count);
 
-        public float* Memory() => KernelMemory.Own(BandFloats + Numbers * (InputStride + OutputStride) + ScratchFloats);
+        /// <summary>What a core needs for a block.</summary>
+        public nint BlockMemory => (EachCoreTransforms ? Numbers * WeightStride : 0)
+            + Math.Max(EachCoreTransforms ? WeightScratch : 0, Numbers * (InputStride + OutputStride) + BandFloats + ScratchFloats);
+
+        /// <summary>What a core needs for some outputs of all tiles, or to transform the tiles.</summary>
+        public nint SliceMemory(int width) =>
+            Math.Max(BandFloats + ScratchFloats, Numbers * ((nint)Inputs * width + Skew + OutputStride) + Math.Max(WeightScratch, ScratchFloats));
 
         public (int First, int Last) Columns(int split)
         {

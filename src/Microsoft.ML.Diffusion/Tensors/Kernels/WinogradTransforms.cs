@@ -54,21 +54,54 @@ internal static unsafe class WinogradTransforms<L>
             Output(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), bias, y, pixel);
     }
 
-    /// <summary>A dY Aᵀ: the gradient of 4x4 outputs to 36 numbers.</summary>
+    /// <summary>Half of Bᵀ d B: 6x6 pixels to 18 of the 36 numbers, three rows of six.</summary>
+    /// <param name="d">The tile's first pixel.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="pixel">From a pixel to the next.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="v">Where the half's first number goes.</param>
+    /// <param name="stride">From a number to the next.</param>
+    /// <param name="scratch">18 registers.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void InputHalf(float* d, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
+    {
+        int n = L.Count;
+        for (int j = 0; j < 6; j++, d += pixel)
+        {
+            if (upper)
+                InputUpper(L.Load(d + row), L.Load(d + 2 * row), L.Load(d + 3 * row), L.Load(d + 4 * row), L.Load(d + 5 * row), scratch + j * n, 6 * n);
+            else
+                InputLower(L.Load(d), L.Load(d + row), L.Load(d + 2 * row), L.Load(d + 3 * row), L.Load(d + 4 * row), scratch + j * n, 6 * n);
+        }
+        for (int i = 0; i < 3; i++, scratch += 6 * n, v += 6 * stride)
+            Input(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), v, stride);
+    }
+
+    /// <summary>Half of A dY Aᵀ: the gradient of 4x4 outputs to 18 of the 36 numbers, three rows of six.</summary>
     /// <param name="dy">The tile's first pixel.</param>
     /// <param name="row">From a row of pixels to the next.</param>
     /// <param name="pixel">From a pixel to the next.</param>
-    /// <param name="v">Where number 0 goes.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="v">Where the half's first number goes.</param>
     /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">24 registers.</param>
+    /// <param name="scratch">12 registers.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradient(float* dy, nint row, nint pixel, float* v, nint stride, float* scratch)
+    public static void OutputGradientHalf(float* dy, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
     {
         int n = L.Count;
         for (int j = 0; j < 4; j++, dy += pixel)
-            OutputGradient(L.Load(dy), L.Load(dy + row), L.Load(dy + 2 * row), L.Load(dy + 3 * row), scratch + j * n, 4 * n);
-        for (int i = 0; i < 6; i++, scratch += 4 * n, v += 6 * stride)
-            OutputGradient(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), v, stride);
+        {
+            if (upper)
+                OutputGradientUpper(L.Load(dy), L.Load(dy + row), L.Load(dy + 2 * row), L.Load(dy + 3 * row), scratch + j * n, 4 * n);
+            else
+                OutputGradientLower(L.Load(dy), L.Load(dy + row), L.Load(dy + 2 * row), L.Load(dy + 3 * row), scratch + j * n, 4 * n);
+        }
+        for (int i = 0; i < 3; i++, scratch += 4 * n, v += 6 * stride)
+        {
+            L y0 = L.Load(scratch), y1 = L.Load(scratch + n), y2 = L.Load(scratch + 2 * n), y3 = L.Load(scratch + 3 * n);
+            OutputGradientLower(y0, y1, y2, y3, v, stride);
+            OutputGradientUpper(y0, y1, y2, y3, v + 3 * stride, stride);
+        }
     }
 
     /// <summary>G g Gᵀ: the 3x3 weights of some inputs to 36 numbers each.</summary>
@@ -101,24 +134,27 @@ internal static unsafe class WinogradTransforms<L>
         }
     }
 
-    /// <summary>Gᵀ u G: 36 numbers to the gradient of 3x3 weights.</summary>
-    /// <param name="u">Number 0.</param>
+    /// <summary>Half of Gᵀ u G: what 18 of the 36 numbers, three rows of six, give to the gradient of 3x3 weights.</summary>
+    /// <param name="u">The half's first number.</param>
     /// <param name="stride">From a number to the next.</param>
-    /// <param name="g">Where the first weight's gradient goes.</param>
-    /// <param name="row">From a row of the kernel to the next.</param>
-    /// <param name="column">From a column to the next.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="g">Where the first weight's part goes.</param>
+    /// <param name="next">From a weight to the next.</param>
     /// <param name="scratch">18 registers.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void WeightGradient(float* u, nint stride, float* g, nint row, nint column, float* scratch)
+    public static void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch)
     {
         int n = L.Count;
         for (int j = 0; j < 6; j++, u += stride)
         {
-            WeightGradient(L.Load(u), L.Load(u + 6 * stride), L.Load(u + 12 * stride), L.Load(u + 18 * stride), L.Load(u + 24 * stride), L.Load(u + 30 * stride),
-                scratch + j * n, 6 * n);
+            L u0 = L.Load(u), u1 = L.Load(u + 6 * stride), u2 = L.Load(u + 12 * stride);
+            if (upper)
+                WeightGradientUpper(u0, u1, u2, scratch + j * n, 6 * n);
+            else
+                WeightGradientLower(u0, u1, u2, scratch + j * n, 6 * n);
         }
-        for (int i = 0; i < 3; i++, scratch += 6 * n, g += row)
-            WeightGradient(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), g, column);
+        for (int i = 0; i < 3; i++, scratch += 6 * n, g += 3 * next)
+            WeightGradient(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), g, next);
     }
 
     // The matrices, a column of numbers at a time, for the points 0, ±a, ±b and infinity.
@@ -126,16 +162,30 @@ internal static unsafe class WinogradTransforms<L>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Input(L d0, L d1, L d2, L d3, L d4, L d5, float* to, nint stride)
     {
-        L a2 = L.All(-A * A), b2 = L.All(-B * B), product = L.All(A * A * B * B), sum = L.All(-A * A - B * B);
+        InputLower(d0, d1, d2, d3, d4, to, stride);
+        InputUpper(d1, d2, d3, d4, d5, to + 3 * stride, stride);
+    }
+
+    /// <summary>The points 0 and ±a.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputLower(L d0, L d1, L d2, L d3, L d4, float* to, nint stride)
+    {
+        L b2 = L.All(-B * B), product = L.All(A * A * B * B), sum = L.All(-A * A - B * B);
         L even = L.Fma(b2, d2, d4), odd = L.All(A) * L.Fma(b2, d1, d3);
         L.Store(L.Fma(product, d0, L.Fma(sum, d2, d4)), to);
         L.Store(even + odd, to + stride);
         L.Store(even - odd, to + 2 * stride);
-        even = L.Fma(a2, d2, d4);
-        odd = L.All(B) * L.Fma(a2, d1, d3);
-        L.Store(even + odd, to + 3 * stride);
-        L.Store(even - odd, to + 4 * stride);
-        L.Store(L.Fma(product, d1, L.Fma(sum, d3, d5)), to + 5 * stride);
+    }
+
+    /// <summary>The points ±b and infinity.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputUpper(L d1, L d2, L d3, L d4, L d5, float* to, nint stride)
+    {
+        L a2 = L.All(-A * A), product = L.All(A * A * B * B), sum = L.All(-A * A - B * B);
+        L even = L.Fma(a2, d2, d4), odd = L.All(B) * L.Fma(a2, d1, d3);
+        L.Store(even + odd, to);
+        L.Store(even - odd, to + stride);
+        L.Store(L.Fma(product, d1, L.Fma(sum, d3, d5)), to + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -148,18 +198,24 @@ internal static unsafe class WinogradTransforms<L>
         L.Store(L.Fma(L.All(A * A * A), oddA, L.Fma(L.All(B * B * B), oddB, m5 + bias)), to + 3 * stride);
     }
 
+    /// <summary>The points 0 and ±a.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputGradient(L y0, L y1, L y2, L y3, float* to, nint stride)
+    private static void OutputGradientLower(L y0, L y1, L y2, L y3, float* to, nint stride)
     {
         L even = L.Fma(L.All(A * A), y2, y0), odd = L.Fma(L.All(A * A * A), y3, L.All(A) * y1);
         L.Store(y0, to);
         L.Store(even + odd, to + stride);
         L.Store(even - odd, to + 2 * stride);
-        even = L.Fma(L.All(B * B), y2, y0);
-        odd = L.Fma(L.All(B * B * B), y3, L.All(B) * y1);
-        L.Store(even + odd, to + 3 * stride);
-        L.Store(even - odd, to + 4 * stride);
-        L.Store(y3, to + 5 * stride);
+    }
+
+    /// <summary>The points ±b and infinity.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputGradientUpper(L y0, L y1, L y2, L y3, float* to, nint stride)
+    {
+        L even = L.Fma(L.All(B * B), y2, y0), odd = L.Fma(L.All(B * B * B), y3, L.All(B) * y1);
+        L.Store(even + odd, to);
+        L.Store(even - odd, to + stride);
+        L.Store(y3, to + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -183,5 +239,25 @@ internal static unsafe class WinogradTransforms<L>
         L.Store(L.Fma(u0, L.All(1 / (A * A * B * B)), evenA + evenB), to);
         L.Store(L.Fma(u3 - u4, L.All(B / NormB), oddA), to + stride);
         L.Store(L.Fma(evenA, L.All(A * A), L.Fma(evenB, L.All(B * B), u5)), to + 2 * stride);
+    }
+
+    /// <summary>What the points 0 and ±a give.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WeightGradientLower(L u0, L u1, L u2, float* to, nint stride)
+    {
+        L even = (u1 + u2) * L.All(1 / NormA);
+        L.Store(L.Fma(u0, L.All(1 / (A * A * B * B)), even), to);
+        L.Store((u1 - u2) * L.All(A / NormA), to + stride);
+        L.Store(even * L.All(A * A), to + 2 * stride);
+    }
+
+    /// <summary>What the points ±b and infinity give.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WeightGradientUpper(L u3, L u4, L u5, float* to, nint stride)
+    {
+        L even = (u3 + u4) * L.All(1 / NormB);
+        L.Store(even, to);
+        L.Store((u3 - u4) * L.All(B / NormB), to + stride);
+        L.Store(L.Fma(even, L.All(B * B), u5), to + 2 * stride);
     }
 }
