@@ -1,3 +1,4 @@
+using TorchSharp;
 using TorchSharp.Modules;
 
 namespace Microsoft.ML.Diffusion;
@@ -35,6 +36,13 @@ internal static class LayerMath
         ScalarType type = x.dtype;
         if (weight.dtype == type)
             return nn.functional.conv2d(x, weight, bias, strides, padding);
+        if (type == ScalarType.BFloat16 && x.device_type == DeviceType.CPU)
+        {
+            // libtorch 2.10 has processors on which its own bfloat16 convolutions are wrong: results and gradients of images whose channels fill no block of 16.
+            using Tensor wide = x.to(weight.dtype);
+            using Tensor y = Convolve(wide, weight, bias, strides, padding);
+            return y.to(type);
+        }
         using Tensor w = weight.to(type);
         using Tensor? b = bias?.to(type);
         return nn.functional.conv2d(x, w, b, strides, padding);

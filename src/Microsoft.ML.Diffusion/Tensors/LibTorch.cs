@@ -1,10 +1,12 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Says what to do where libtorch, which the application brings, is missing or is of another version.</summary>
-internal static class LibTorch
+internal static partial class LibTorch
 {
     /// <summary>The version of TorchSharp's packages that the library is built for.</summary>
     internal const string Version = "0.106.0";
@@ -30,6 +32,8 @@ internal static class LibTorch
         }
         catch (Exception e) when (Diagnose(e) is { } problem)
         {
+            if (Outdated(WhyNotLoaded()) is { } outdated)
+                throw new InvalidOperationException(outdated, e);
             throw new InvalidOperationException(
                 $"{problem} Reference one of the packages TorchSharp-cpu, TorchSharp-cuda-linux or TorchSharp-cuda-windows, version {Version}, in the application "
                 + $"(dotnet add package TorchSharp-cpu --version {Version}). The reason was: {FirstLine(Innermost(e).Message)}", e);
@@ -55,6 +59,32 @@ internal static class LibTorch
             + "Another package may bring an older one: Microsoft.ML.TorchSharp does.",
         _ => error is TypeInitializationException ? "TorchSharp could not start libtorch." : null,
     };
+
+    /// <summary>What the system's loader says of TorchSharp's native library, which TorchSharp itself keeps back; null where it loads.</summary>
+    private static string? WhyNotLoaded()
+    {
+        try
+        {
+            NativeLibrary.Load("LibTorchSharp", typeof(torch).Assembly, null);
+            return null;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or FileNotFoundException)
+        {
+            return e.Message;
+        }
+    }
+
+    /// <summary>The message for a system whose own libraries are older than those that TorchSharp was built with: the packages are there and adding them again would not help.</summary>
+    /// <param name="reason">What the loader said.</param>
+    /// <returns>Null where it is something else.</returns>
+    internal static string? Outdated(string? reason) => reason is not null && MissingVersion().Match(reason) is { Success: true } match
+        ? $"This system is older than the native half of TorchSharp {Loaded()}: its {match.Groups["library"].Value} lacks {match.Groups["version"].Value}. "
+          + "A newer release of the system has it (GLIBCXX_3.4.32 comes with Debian 13 and Ubuntu 24.04)."
+        : null;
+
+    // As glibc's loader words it.
+    [GeneratedRegex(@"(?<library>[^/\s]+): version [`'](?<version>[^']+)' not found")]
+    private static partial Regex MissingVersion();
 
     private static Exception Innermost(Exception error)
     {

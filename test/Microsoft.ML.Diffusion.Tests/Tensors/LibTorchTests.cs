@@ -27,6 +27,20 @@ public sealed class LibTorchTests
     public void AnotherVersionNamesTheOneToTake(Exception thrown) => StringAssert.Contains(Refusal(thrown), "do not fit each other");
 
     [TestMethod]
+    public void AnOutdatedSystemIsNamed()
+    {
+        // What glibc says of TorchSharp 0.107.0 on Debian 12, between other places that were tried.
+        string? message = LibTorch.Outdated("""
+            Unable to load shared library 'LibTorchSharp' or one of its dependencies.
+            /app/LibTorchSharp.so: cannot open shared object file: No such file or directory
+            /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by /app/libLibTorchSharp.so)
+            """);
+        StringAssert.Contains(message, "its libstdc++.so.6 lacks GLIBCXX_3.4.32");
+        Assert.IsNull(LibTorch.Outdated("/app/LibTorchSharp.so: cannot open shared object file: No such file or directory"));
+        Assert.IsNull(LibTorch.Outdated(null));
+    }
+
+    [TestMethod]
     public void OtherErrorsPassThrough()
     {
         var error = new ArithmeticException();
