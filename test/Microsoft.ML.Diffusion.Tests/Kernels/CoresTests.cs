@@ -83,6 +83,31 @@ public sealed class CoresTests
     }
 
     [TestMethod]
+    public void EachCoreBeginsWithThePartsThatItHadInTheLastKernel()
+    {
+        using var threads = new KernelData.Threads(2);
+        if (Environment.ProcessorCount < 2)
+            return;
+        int? helper = null;
+        for (int kernel = 0; kernel < 50; kernel++)
+        {
+            var ran = new int[8];
+            // Each waits for the other, so that no core can have run both.
+            using var both = new Barrier(2);
+            Cores.Run(ran.Length, part =>
+            {
+                ran[part] = Environment.CurrentManagedThreadId;
+                if (part is 0 or 4)
+                    Assert.IsTrue(both.SignalAndWait(TimeSpan.FromSeconds(30)), $"kernel {kernel}, part {part} waits alone");
+            });
+            Assert.AreEqual(Environment.CurrentManagedThreadId, ran[0], "the caller's first part");
+            helper ??= ran[4];
+            Assert.AreEqual(helper, ran[4], "the helper's first part");
+        }
+        Assert.AreNotEqual(Environment.CurrentManagedThreadId, helper);
+    }
+
+    [TestMethod]
     public void ManyKernelsOneAfterAnotherLoseNoPart()
     {
         using var threads = new KernelData.Threads(2);

@@ -33,10 +33,16 @@ internal static unsafe partial class MatrixKernel<L>
             width = PanelAt(columns, column);
             int row = 0;
             // Blocks of 6 rows make better use of what is loaded; 4 make up the rest.
-            int sixes = width == 4 * L.Count ? rows - 4 * ((6 - rows % 6) % 6 / 2) : 0;
+            int sixes = width > L.Count ? rows - 4 * ((6 - rows % 6) % 6 / 2) : 0;
             float* right = b + column;
             for (; row < sixes; row += 6)
-                Add6x4(a + row, strideA, right, strideB, c + (nint)row * strideC + column, strideC, k);
+            {
+                float* to = c + (nint)row * strideC + column;
+                if (width == 4 * L.Count)
+                    Add6x4(a + row, strideA, right, strideB, to, strideC, k);
+                else
+                    Add6x2(a + row, strideA, right, strideB, to, strideC, k);
+            }
             for (; row < rows; row += 4)
             {
                 float* to = c + (nint)row * strideC + column;
@@ -81,6 +87,38 @@ internal static unsafe partial class MatrixKernel<L>
         Add(c30, c31, c32, c33, c += strideC);
         Add(c40, c41, c42, c43, c += strideC);
         Add(c50, c51, c52, c53, c + strideC);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Add6x2(float* a, nint strideA, float* b, nint strideB, float* c, nint strideC, int k)
+    {
+        int n = L.Count;
+        L c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
+        L c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
+        for (; k > 0; k--)
+        {
+            L b0 = L.Load(b), b1 = L.Load(b + n);
+            L v = L.All(a[0]);
+            (c00, c01) = (L.Fma(v, b0, c00), L.Fma(v, b1, c01));
+            v = L.All(a[1]);
+            (c10, c11) = (L.Fma(v, b0, c10), L.Fma(v, b1, c11));
+            v = L.All(a[2]);
+            (c20, c21) = (L.Fma(v, b0, c20), L.Fma(v, b1, c21));
+            v = L.All(a[3]);
+            (c30, c31) = (L.Fma(v, b0, c30), L.Fma(v, b1, c31));
+            v = L.All(a[4]);
+            (c40, c41) = (L.Fma(v, b0, c40), L.Fma(v, b1, c41));
+            v = L.All(a[5]);
+            (c50, c51) = (L.Fma(v, b0, c50), L.Fma(v, b1, c51));
+            a += strideA;
+            b += strideB;
+        }
+        Add(c00, c01, c);
+        Add(c10, c11, c += strideC);
+        Add(c20, c21, c += strideC);
+        Add(c30, c31, c += strideC);
+        Add(c40, c41, c += strideC);
+        Add(c50, c51, c + strideC);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
