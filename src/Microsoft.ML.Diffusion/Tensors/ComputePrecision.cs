@@ -15,7 +15,10 @@ public enum ComputePrecision
     /// <summary>float32: 24 bits of precision.</summary>
     Full,
 
-    /// <summary>bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs.</summary>
+    /// <summary>
+    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor keeps activations in bfloat16
+    /// and computes convolutions and norms in float32.
+    /// </summary>
     BFloat16,
 }
 

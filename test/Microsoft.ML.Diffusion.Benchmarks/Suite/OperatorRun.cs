@@ -14,6 +14,8 @@ internal static class OperatorRun
     public static IReadOnlyList<Summary> Run(SuiteOptions options)
     {
         DeviceSelection.UseAllCores();
+        // For all of them, as a training or a generation does: given back after each one, memory would have to be asked for, page by page, within the next.
+        using var memory = HostAllocator.Keep();
         Worker.LimitThreads(options.Threads);
         // In this process, because the toolchain that builds a project a benchmark knows no package source but its own;
         // steps take tenths of seconds, so a few runs say enough.
