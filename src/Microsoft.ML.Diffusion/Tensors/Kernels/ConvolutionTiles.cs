@@ -76,11 +76,6 @@ internal sealed class ConvolutionTiles
     /// <summary>Tiles of the largest block.</summary>
     public int TilesPerBlock => _imagesPerBlock * _rowsPerBlock * Across;
 
-    /// <summary>Tiles of all the blocks before one: they follow one another without a gap.</summary>
-    public int TilesBefore(int block) => _blocksPerImage == 1
-        ? Math.Min(block * _imagesPerBlock, _images) * Down * Across
-        : (block / _blocksPerImage * Down + block % _blocksPerImage * _rowsPerBlock) * Across;
-
     /// <summary>Bands of a block.</summary>
     public int Bands(int block) => _blocksPerImage > 1 ? 1 : Math.Min(_imagesPerBlock, _images - block * _imagesPerBlock);
 

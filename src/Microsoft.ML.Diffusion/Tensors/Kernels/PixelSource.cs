@@ -6,9 +6,6 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal abstract unsafe class PixelSource
 {
-    /// <summary>Numbers of a pixel.</summary>
-    public abstract int Channels { get; }
-
     /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>
     public virtual int Room => 0;
 
@@ -36,9 +33,6 @@ internal abstract unsafe class PixelSource
 internal sealed unsafe class ImageSource(float* pixels, int height, int width, int channels) : PixelSource
 {
     /// <inheritdoc/>
-    public override int Channels => channels;
-
-    /// <inheritdoc/>
     public override void Read(int image, int row, float* room, float* to, int stride)
     {
         float* from = pixels + ((nint)image * height + row) * width * channels;
@@ -64,9 +58,6 @@ internal sealed unsafe class ImageSource(float* pixels, int height, int width, i
 internal sealed unsafe class DoubledSource(float* pixels, int height, int width, int channels) : PixelSource
 {
     /// <inheritdoc/>
-    public override int Channels => channels;
-
-    /// <inheritdoc/>
     public override void Read(int image, int row, float* room, float* to, int stride)
     {
         float* from = pixels + ((nint)image * height + row / 2) * width * channels;
@@ -83,9 +74,6 @@ internal sealed unsafe class DoubledSource(float* pixels, int height, int width,
 internal sealed unsafe class NormSource<L>(NormBatch norm) : PixelSource
     where L : unmanaged, ILanes<L>
 {
-    /// <inheritdoc/>
-    public override int Channels => norm.Channels;
-
     /// <inheritdoc/>
     public override int Room => 2 * norm.Channels;
 

@@ -62,7 +62,7 @@ internal static unsafe partial class WinogradConvolution<L>
                 // The last two rows of pixels are the next tiles' first.
                 int kept = top > 0 ? 2 : 0;
                 new ReadOnlySpan<float>(pixels + Side * inputRow, (int)(kept * inputRow)).CopyTo(new Span<float>(pixels, (int)(kept * inputRow)));
-                ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, Side * across + 2, 1, inputs, pixels + kept * inputRow, room);
+                ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, inputs, pixels + kept * inputRow, room);
                 ReadGradient(work, image, top, first, outputs, gradients);
                 if (bias is not null)
                     AddPixels(gradients, Side * Side * across, bias);
@@ -135,7 +135,7 @@ internal static unsafe partial class WinogradConvolution<L>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddPixels(float* pixels, int count, double[] sums)
     {
-        float* four = stackalloc float[L.Count];
+        float* partial = stackalloc float[L.Count];
         for (int c = 0; c < sums.Length; c += L.Count)
         {
             float* from = pixels + c;
@@ -145,9 +145,9 @@ internal static unsafe partial class WinogradConvolution<L>
                 even += L.Load(from);
                 odd += L.Load(from + sums.Length);
             }
-            L.Store(even + odd, four);
+            L.Store(even + odd, partial);
             for (int lane = 0; lane < L.Count; lane++)
-                sums[c + lane] += four[lane];
+                sums[c + lane] += partial[lane];
         }
     }
 

@@ -96,7 +96,7 @@ internal static unsafe partial class WinogradConvolution<L>
     private static void TransformBand(Work work, TileBand part, float* v, float* room)
     {
         work.X.Begin(part.Image, room + work.BandFloats);
-        ReadRows(work.X, work.Size, part.Image, Side * part.FirstRow - 1, Side * part.Rows + 2, Side * work.Tiles.Across + 2, 1, work.Inputs, room, room + work.BandFloats);
+        ReadRows(work.X, work.Size, part.Image, Side * part.FirstRow - 1, Side * part.Rows + 2, work.Inputs, room, room + work.BandFloats);
         TransformInput(part, work.Tiles.Across, work.Inputs, room, v + (nint)part.FirstTile * work.Inputs, work.InputStride, room + work.BandFloats);
     }
 
@@ -161,30 +161,29 @@ internal static unsafe partial class WinogradConvolution<L>
         }
     }
 
-    /// <summary>Reads rows of an image with pixels to both sides; what lies outside the image is zero.</summary>
+    /// <summary>Reads rows of an image with the pixels that its tiles see around it; what lies outside the image is zero.</summary>
     /// <param name="source">The image.</param>
     /// <param name="size">Its sizes.</param>
     /// <param name="image">Which image.</param>
     /// <param name="first">The first row.</param>
     /// <param name="count">How many.</param>
-    /// <param name="width">Pixels of a row that is written.</param>
-    /// <param name="before">How many of them lie before the image.</param>
     /// <param name="stride">From a pixel to the next.</param>
-    /// <param name="to">[count, width, stride], written.</param>
+    /// <param name="to">[count, 4·across + 2, stride], written.</param>
     /// <param name="room">As the source's <see cref="PixelSource.Begin"/> left it for the image.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ReadRows(PixelSource source, in ConvolutionSize size, int image, int first, int count, int width, int before, int stride, float* to, float* room)
+    private static void ReadRows(PixelSource source, in ConvolutionSize size, int image, int first, int count, int stride, float* to, float* room)
     {
-        bool ragged = stride != source.Channels;
+        int width = Side * ConvolutionTiles.Along(size.Width) + 2;
+        bool ragged = stride != size.Inputs;
         for (int row = first; row < first + count; row++, to += (nint)width * stride)
         {
             if (row < 0 || row >= size.Height || ragged)
                 new Span<float>(to, width * stride).Clear();
             if (row < 0 || row >= size.Height)
                 continue;
-            new Span<float>(to, before * stride).Clear();
-            new Span<float>(to + (nint)(before + size.Width) * stride, (width - before - size.Width) * stride).Clear();
-            source.Read(image, row, room, to + before * stride, stride);
+            new Span<float>(to, stride).Clear();
+            new Span<float>(to + (nint)(size.Width + 1) * stride, (width - size.Width - 1) * stride).Clear();
+            source.Read(image, row, room, to + stride, stride);
         }
     }
 
