@@ -48,12 +48,11 @@ public sealed class PrecisionTests
 
     /// <summary>Sizes that libtorch 2.10's own bfloat16 convolution gets wrong by tens of per cent on some processors.</summary>
     [TestMethod]
-    [DataRow(1, 8, 3, 1)]
-    [DataRow(1, 24, 1, 1)]
-    [DataRow(8, 3, 3, 1)]
-    [DataRow(16, 1, 1, 1)]
-    [DataRow(1, 4, 3, 2)]
-    public void ConvolutionsOfFewChannelsAreRightInBFloat16(int inputs, int outputs, int kernel, int stride)
+    [DataRow(1, 8, 3)]
+    [DataRow(1, 24, 1)]
+    [DataRow(8, 3, 3)]
+    [DataRow(16, 1, 1)]
+    public void ConvolutionsOfFewChannelsAreRightInBFloat16(int inputs, int outputs, int kernel)
     {
         using var scope = NewDisposeScope();
         using var init = new Generator(1, CPU);
@@ -69,7 +68,7 @@ public sealed class PrecisionTests
         (Tensor, Tensor, Tensor) Run(ScalarType type)
         {
             Tensor x = image.clone().requires_grad_(), w = weight.clone().requires_grad_();
-            Tensor result = LayerMath.Convolve(ChannelsLast.Of(x).to(type), w, null, [stride, stride], [kernel / 2, kernel / 2]);
+            Tensor result = LayerMath.Convolve(ChannelsLast.Of(x).to(type), w, null, LayerMath.One, [kernel / 2, kernel / 2]);
             (result.to(float32) * result.detach().to(float32)).sum().backward();
             return (result, x.grad!, w.grad!);
         }
