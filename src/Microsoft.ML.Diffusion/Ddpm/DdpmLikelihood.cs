@@ -19,7 +19,7 @@ internal static class DdpmLikelihood
         Check(options.BatchSize > 0, nameof(options.BatchSize), options.BatchSize);
         var (ddpm, prepared) = Find(model, data);
         using var lease = ddpm.Model.Acquire();
-        using var cores = DeviceSelection.Enter(ddpm.Model.Device, ScalarType.Float32);
+        using var cores = DeviceSelection.Enter(ddpm.Model.Device, ComputePrecision.Full);
         var info = ddpm.Model.Info;
         using var whole = new GaussianDiffusion(ddpm.Model.Schedule, info.Prediction, info.Variance);
         if (options.Steps is not { } steps || steps >= whole.Timesteps)

@@ -50,7 +50,7 @@ public sealed partial class DdpmTrainer : IEstimator<DdpmTransformer>
         using var channel = _host.Start("Training");
         var plan = TrainingPlan.Create(_options, input.Schema, _options.Seed ?? _host.Rand.Next());
         var device = DeviceSelection.Choose(_context.GpuDeviceId, _context.FallbackToCpu, message => channel.Warning(MessageSensitivity.None, message));
-        using var cores = DeviceSelection.Enter(device, PrecisionPolicy.TypeFor(_options.Precision));
+        using var cores = DeviceSelection.Enter(device, _options.Precision);
 
         var loop = new DdpmTrainingLoop(plan.Settings, device, new TrainingReport(_host, channel, _options.Progress));
         var (network, steps) = loop.Run(plan.Rows(input), _options.CancellationToken);

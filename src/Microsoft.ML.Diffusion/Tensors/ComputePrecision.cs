@@ -8,16 +8,17 @@ namespace Microsoft.ML.Diffusion;
 public enum ComputePrecision
 {
     /// <summary>
-    /// float32, for which this library has kernels of its own on a processor.
+    /// float32 in memory and in every sum. Where the processor has a unit that multiplies bfloat16 matrices (Intel AMX, on Linux), the factors of convolutions, products
+    /// and attention are rounded to bfloat16 as they enter it; elsewhere everything is float32.
     /// </summary>
     Automatic,
 
-    /// <summary>float32: 24 bits of precision.</summary>
+    /// <summary>float32: 24 bits of precision on every machine.</summary>
     Full,
 
     /// <summary>
     /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor keeps activations in bfloat16
-    /// and computes convolutions and norms in float32.
+    /// and takes them back to float32 for convolutions and norms.
     /// </summary>
     BFloat16,
 }
@@ -27,4 +28,7 @@ internal static class PrecisionPolicy
 {
     /// <summary>The element type of the activations.</summary>
     public static ScalarType TypeFor(ComputePrecision precision) => precision == ComputePrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
+
+    /// <summary>What multiplies on a processor; null: vector registers, in float32.</summary>
+    public static MatrixUnit? UnitFor(ComputePrecision precision) => precision == ComputePrecision.Full ? null : MatrixUnit.OfThisProcessor;
 }

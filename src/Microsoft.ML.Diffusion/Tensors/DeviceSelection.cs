@@ -34,24 +34,32 @@ internal static class DeviceSelection
             set_num_threads(Environment.ProcessorCount);
     }
 
-    /// <summary>Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>) and keeps the memory they free (<see cref="HostAllocator.Keep"/>).</summary>
+    /// <summary>
+    /// Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>), keeps the memory they free (<see cref="HostAllocator.Keep"/>)
+    /// and has them multiply with the processor's matrix unit where the precision allows it (<see cref="MatrixUnit.Enter"/>).
+    /// </summary>
     /// <param name="device">The device.</param>
-    /// <param name="type">What networks compute in: our kernels are float32, and libtorch's operators want the cores themselves.</param>
+    /// <param name="precision">What networks compute in. Activations in bfloat16 go through libtorch's operators, which want the cores themselves.</param>
     /// <returns>Ends it; dispose it on the same thread.</returns>
-    public static Work Enter(Device device, ScalarType type)
+    public static Work Enter(Device device, ComputePrecision precision)
     {
         UseAllCores();
-        return device.type == DeviceType.CPU && type == ScalarType.Float32 ? new(HostAllocator.Keep(), Cores.Reserve()) : default;
+        if (device.type != DeviceType.CPU)
+            return default;
+        var unit = MatrixUnit.Enter(PrecisionPolicy.UnitFor(precision));
+        return PrecisionPolicy.TypeFor(precision) == ScalarType.Float32 ? new(HostAllocator.Keep(), Cores.Reserve(), unit) : new(default, default, unit);
     }
 
     /// <summary>Work on a device.</summary>
     /// <param name="Memory">What is kept meanwhile.</param>
     /// <param name="Cores">What is reserved meanwhile.</param>
-    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores) : IDisposable
+    /// <param name="Unit">What multiplies meanwhile.</param>
+    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores, MatrixUnit.Use Unit) : IDisposable
     {
         /// <inheritdoc/>
         public void Dispose()
         {
+            Unit.Dispose();
             Cores.Dispose();
             Memory.Dispose();
         }

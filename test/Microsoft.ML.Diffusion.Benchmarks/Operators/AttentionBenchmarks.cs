@@ -38,7 +38,7 @@ public class AttentionBenchmarks
     [Benchmark(OperationsPerInvoke = Repeats)]
     public void Fused()
     {
-        using var work = DeviceSelection.Enter(CPU, ScalarType.Float32);
+        using var work = DeviceSelection.Enter(CPU, ComputePrecision.Automatic);
         Measure(() => FusedAttention.TryApply(_qkv, Heads)!);
     }
 

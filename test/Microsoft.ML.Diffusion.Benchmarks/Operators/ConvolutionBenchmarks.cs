@@ -43,7 +43,7 @@ public class ConvolutionBenchmarks
     [Benchmark(OperationsPerInvoke = Repeats)]
     public void Fused()
     {
-        using var work = DeviceSelection.Enter(CPU, ScalarType.Float32);
+        using var work = DeviceSelection.Enter(CPU, ComputePrecision.Automatic);
         Measure(() => FusedConvolution.TryApply(_x, _weight, _bias)!);
     }
 

@@ -56,7 +56,7 @@ public class NormActivationBenchmarks
     [Benchmark(OperationsPerInvoke = Repeats)]
     public void Fused()
     {
-        using var work = DeviceSelection.Enter(CPU, Enum.Parse<ScalarType>(Type));
+        using var work = DeviceSelection.Enter(CPU, Enum.Parse<ScalarType>(Type) == ScalarType.BFloat16 ? ComputePrecision.BFloat16 : ComputePrecision.Full);
         Measure(_x, () =>
         {
             using var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));

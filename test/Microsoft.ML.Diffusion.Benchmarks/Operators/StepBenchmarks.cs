@@ -37,7 +37,7 @@ public class StepBenchmarks
     [Benchmark]
     public double TrainingStep()
     {
-        using var work = DeviceSelection.Enter(CPU, ScalarType.Float32);
+        using var work = DeviceSelection.Enter(CPU, ComputePrecision.Automatic);
         using var scope = NewDisposeScope();
         Tensor noise = _loss.DrawNoise(_images.shape, _generator, CPU);
         using var rows = _loss.Compute((x, t) => _network.forward(x, t, null), _images, _timesteps, noise);
@@ -49,7 +49,7 @@ public class StepBenchmarks
     [Benchmark]
     public float DenoisingStep()
     {
-        using var work = DeviceSelection.Enter(CPU, ScalarType.Float32);
+        using var work = DeviceSelection.Enter(CPU, ComputePrecision.Automatic);
         using var scope = NewDisposeScope();
         using var inference = no_grad();
         return _network.forward(_images, _timesteps.to(float32), null)[0, 0, 0, 0].item<float>();

@@ -21,7 +21,7 @@ public sealed unsafe class LinearProductTests
                 float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, rows * outputs);
                 foreach (bool transposed in (bool[])[false, true])
                 {
-                    double[] want = Multiply(rows, inputs, outputs, x, weight, transposed);
+                    double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed);
                     double[] wantAll = [.. want.Select((value, i) => value + bias[i % outputs] + addend[i])];
                     foreach (bool source in (bool[])[false, true])
                     {
@@ -44,7 +44,7 @@ public sealed unsafe class LinearProductTests
         var multiply = KernelData.For<Product>(lanes, Apply<Lanes512>, Apply<Lanes256>, Apply<Lanes128>);
         float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
         float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, rows * outputs);
-        double[] want = Multiply(rows, inputs, outputs, x, weight, false);
+        double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, false);
         double[] withBias = [.. want.Select((value, i) => value + bias[i % outputs])], withAddend = [.. want.Select((value, i) => value + addend[i])];
         Assert.IsLessThan(Tolerance, KernelData.Error(withBias, multiply(rows, inputs, outputs, x, false, weight, false, bias, null)));
         Assert.IsLessThan(Tolerance, KernelData.Error(withAddend, multiply(rows, inputs, outputs, x, false, weight, false, null, addend)));
@@ -62,7 +62,7 @@ public sealed unsafe class LinearProductTests
             foreach (var (inputs, outputs) in ((int, int)[])[(lanes, lanes), (lanes, 5 * lanes), (3 * lanes, 2 * lanes)])
             {
                 float[] x = KernelData.Numbers(1, rows * inputs), dy = KernelData.Numbers(2, rows * outputs);
-                var (weight, bias) = WeightGradient(rows, inputs, outputs, x, dy);
+                var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
                 foreach (bool source in (bool[])[false, true])
                 {
                     string what = $"{rows} rows, {inputs} to {outputs}, source: {source}";
@@ -150,7 +150,7 @@ public sealed unsafe class LinearProductTests
         KernelData.Poison(100_000);
         var y = new float[rows * outputs];
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            LinearProduct<L>.Apply(rows, inputs, outputs, source ? null : px, source ? new Rows(x, inputs) : null, pw, transposed, pb, pa, py);
+            LinearProduct<L>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py);
         return y;
     }
 
@@ -164,43 +164,8 @@ public sealed unsafe class LinearProductTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                LinearProduct<L>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new Rows(x, inputs) : null, pdy, pw, pb);
+                LinearProduct<L>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
-    }
-
-    private static double[] Multiply(int rows, int inputs, int outputs, float[] x, float[] weight, bool transposed)
-    {
-        var y = new double[rows * outputs];
-        for (int row = 0; row < rows; row++)
-        {
-            for (int d = 0; d < outputs; d++)
-            {
-                for (int c = 0; c < inputs; c++)
-                    y[row * outputs + d] += (double)x[row * inputs + c] * (transposed ? weight[c * outputs + d] : weight[d * inputs + c]);
-            }
-        }
-        return y;
-    }
-
-    private static (double[] Weight, double[] Bias) WeightGradient(int rows, int inputs, int outputs, float[] x, float[] dy)
-    {
-        var (weight, bias) = (new double[outputs * inputs], new double[outputs]);
-        for (int row = 0; row < rows; row++)
-        {
-            for (int d = 0; d < outputs; d++)
-            {
-                bias[d] += dy[row * outputs + d];
-                for (int c = 0; c < inputs; c++)
-                    weight[d * inputs + c] += (double)dy[row * outputs + d] * x[row * inputs + c];
-            }
-        }
-        return (weight, bias);
-    }
-
-    private sealed class Rows(float[] x, int columns) : RowSource
-    {
-        public override void Read(nint first, int count, float* to) =>
-            x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<float>(to, count * columns));
     }
 }

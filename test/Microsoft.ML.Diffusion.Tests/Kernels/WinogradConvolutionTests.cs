@@ -37,11 +37,11 @@ public sealed unsafe class WinogradConvolutionTests
         float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, n * height * width * outputs);
         foreach (bool turned in (bool[])[false, true])
         {
-            double[] want = Convolve(size, x, w, turned);
+            double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
             Assert.IsLessThan(Tolerance, KernelData.Error(want, convolve(size, x, w, turned, null, null)), $"turned: {turned}");
-            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, bias, null), convolve(size, x, w, turned, bias, null)), $"with bias, turned: {turned}");
-            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, bias, addend), convolve(size, x, w, turned, bias, addend)), $"with both, turned: {turned}");
-            Assert.IsLessThan(Tolerance, KernelData.Error(Plus(want, null, addend), convolve(size, x, w, turned, null, addend)), $"with an addend, turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(want, bias, null), convolve(size, x, w, turned, bias, null)), $"with bias, turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(want, bias, addend), convolve(size, x, w, turned, bias, addend)), $"with both, turned: {turned}");
+            Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(want, null, addend), convolve(size, x, w, turned, null, addend)), $"with an addend, turned: {turned}");
         }
     }
 
@@ -106,7 +106,7 @@ public sealed unsafe class WinogradConvolutionTests
     {
         var size = new ConvolutionSize(1, 12, 12, 64, 16);
         float[] x = KernelData.Numbers(1, size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
-        double[] exact = Convolve(size, x, w, turned: false);
+        double[] exact = WrittenOutConvolution.Apply(size, x, w, turned: false);
         double plain = RootMeanSquare(exact, ConvolveInFloats(size, x, w)), fast = RootMeanSquare(exact, Convolver(lanes)(size, x, w, false, null, null));
         Assert.IsLessThan(3 * plain, fast);
     }
@@ -115,7 +115,7 @@ public sealed unsafe class WinogradConvolutionTests
     {
         int pixels = size.Images * size.Height * size.Width;
         float[] x = KernelData.Numbers(1, pixels * size.Inputs), dy = KernelData.Numbers(2, pixels * size.Outputs);
-        var (want, wantBias) = WeightGradient(size, x, dy);
+        var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, x, dy);
         var (got, bias) = Differentiator(lanes)(size, x, dy, true);
         Assert.IsLessThan(Tolerance, KernelData.Error(want, got));
         Assert.IsLessThan(Tolerance, KernelData.Error(wantBias, bias!), "bias");
@@ -158,41 +158,12 @@ public sealed unsafe class WinogradConvolutionTests
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }
 
-    /// <summary>The definition. Turned, the weight is [C, 3, 3, D] and its kernels stand on their heads.</summary>
-    private static double[] Convolve(in ConvolutionSize size, float[] x, float[] w, bool turned)
-    {
-        var (height, width, inputs, outputs) = (size.Height, size.Width, size.Inputs, size.Outputs);
-        // [3, 3, C, D]
-        var kernel = new double[9 * inputs * outputs];
-        for (int k = 0; k < 9; k++)
-        {
-            for (int c = 0; c < inputs; c++)
-            {
-                for (int d = 0; d < outputs; d++)
-                    kernel[(k * inputs + c) * outputs + d] = turned ? w[(c * 9 + 8 - k) * outputs + d] : w[(d * 9 + k) * inputs + c];
-            }
-        }
-        var y = new double[size.Images * height * width * outputs];
-        ForEachPair(size, (k, from, to) =>
-        {
-            for (int c = 0; c < inputs; c++)
-            {
-                double value = x[from * inputs + c];
-                ReadOnlySpan<double> row = kernel.AsSpan((k * inputs + c) * outputs, outputs);
-                Span<double> sums = y.AsSpan(to * outputs, outputs);
-                for (int d = 0; d < row.Length; d++)
-                    sums[d] += value * row[d];
-            }
-        });
-        return y;
-    }
-
     /// <summary>The same, summed in float32.</summary>
     private static float[] ConvolveInFloats(in ConvolutionSize size, float[] x, float[] w)
     {
         var (inputs, outputs) = (size.Inputs, size.Outputs);
         var y = new float[size.Images * size.Height * size.Width * outputs];
-        ForEachPair(size, (k, from, to) =>
+        WrittenOutConvolution.ForEachPair(size, (k, from, to) =>
         {
             for (int d = 0; d < outputs; d++)
             {
@@ -202,47 +173,6 @@ public sealed unsafe class WinogradConvolutionTests
         });
         return y;
     }
-
-    private static (double[] Weight, double[] Bias) WeightGradient(in ConvolutionSize size, float[] x, float[] dy)
-    {
-        var (inputs, outputs) = (size.Inputs, size.Outputs);
-        var weight = new double[9 * inputs * outputs];
-        ForEachPair(size, (k, from, to) =>
-        {
-            for (int d = 0; d < outputs; d++)
-            {
-                double slope = dy[to * outputs + d];
-                Span<double> sums = weight.AsSpan((d * 9 + k) * inputs, inputs);
-                ReadOnlySpan<float> pixel = x.AsSpan(from * inputs, inputs);
-                for (int c = 0; c < pixel.Length; c++)
-                    sums[c] += slope * pixel[c];
-            }
-        });
-        var bias = new double[outputs];
-        for (int i = 0; i < dy.Length; i++)
-            bias[i % outputs] += dy[i];
-        return (weight, bias);
-    }
-
-    /// <summary>Calls with the number of the kernel's weight, the pixel that it sees and the pixel that it writes, for every two that belong together.</summary>
-    private static void ForEachPair(ConvolutionSize size, Action<int, int, int> visit)
-    {
-        for (int row = 0; row < size.Images * size.Height; row++)
-        {
-            for (int column = 0; column < size.Width; column++)
-            {
-                for (int k = 0; k < 9; k++)
-                {
-                    int y = row % size.Height + k / 3 - 1, x = column + k % 3 - 1;
-                    if (y >= 0 && y < size.Height && x >= 0 && x < size.Width)
-                        visit(k, (row + k / 3 - 1) * size.Width + x, row * size.Width + column);
-                }
-            }
-        }
-    }
-
-    private static double[] Plus(double[] y, float[]? bias, float[]? addend) =>
-        [.. y.Select((value, i) => value + (bias is null ? 0 : bias[i % bias.Length]) + (addend is null ? 0 : addend[i]))];
 
     private static double RootMeanSquare(double[] want, float[] got) => Math.Sqrt(want.Zip(got, (a, b) => (a - b) * (a - b)).Average());
 }

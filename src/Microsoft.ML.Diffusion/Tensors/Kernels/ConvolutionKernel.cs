@@ -1,12 +1,14 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>3x3 convolutions in the widest registers that the processor has.</summary>
+/// <summary>3x3 convolutions: over the calling thread's <see cref="MatrixUnit"/> where it has one and the channels fill it, else in the widest registers that the processor has.</summary>
 internal static unsafe class ConvolutionKernel
 {
     /// <inheritdoc cref="WinogradConvolution{L}.Apply"/>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
     {
-        if (Lanes.Widest == 16)
+        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(size.Inputs, size.Outputs))
+            BFloat16Convolution.Apply(unit, size, x, weight, turned, bias, addend, y);
+        else if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512>.Apply(size, x, weight, turned, bias, addend, y);
         else if (Lanes.Widest == 8)
             WinogradConvolution<Lanes256>.Apply(size, x, weight, turned, bias, addend, y);
@@ -17,7 +19,9 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradConvolution{L}.WeightGradient"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
-        if (Lanes.Widest == 16)
+        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(size.Inputs, size.Outputs))
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, x, dy), dWeight, dBias);
+        else if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512>.WeightGradient(size, x, dy, dWeight, dBias);
         else if (Lanes.Widest == 8)
             WinogradConvolution<Lanes256>.WeightGradient(size, x, dy, dWeight, dBias);

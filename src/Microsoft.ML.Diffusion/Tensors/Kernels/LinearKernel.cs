@@ -1,6 +1,6 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>Products of many rows with a weight, in the widest registers that its sides fill.</summary>
+/// <summary>Products of many rows with a weight: over the calling thread's <see cref="MatrixUnit"/> where it has one and the sides fill it, else in the widest registers that they fill.</summary>
 internal static unsafe class LinearKernel
 {
     /// <summary>Floats of the register for a weight; 0 where there is none.</summary>
@@ -13,7 +13,9 @@ internal static unsafe class LinearKernel
     public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (lanes == 16)
+        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(inputs, outputs))
+            BFloat16Product.Apply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+        else if (lanes == 16)
             LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
         else if (lanes == 8)
             LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
@@ -25,7 +27,9 @@ internal static unsafe class LinearKernel
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (lanes == 16)
+        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(inputs, outputs))
+            BFloat16Gradient.Add(unit, new ProductPieces(rows, inputs, outputs, x, source, dy), dWeight, dBias);
+        else if (lanes == 16)
             LinearProduct<Lanes512>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else if (lanes == 8)
             LinearProduct<Lanes256>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);

@@ -1,0 +1,219 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// A 3x3 convolution as one product for each of its nine taps, bfloat16 with float32 sums: the pixels of a block lie in a row with zeros between the image's rows, so that
+/// every tap reads them at a distance of its own. No pixel is copied for a tap.
+/// </summary>
+internal static unsafe class BFloat16Convolution
+{
+    private const int Taps = 9;
+
+    /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
+    private const int BlockBytes = 320 << 10;
+
+    /// <summary>Whose weight lies packed at the beginning of this thread's own memory, and which outputs of it.</summary>
+    [ThreadStatic] private static (Work? Work, int Split) s_packed;
+
+    /// <summary>y = w * x + b.</summary>
+    /// <param name="unit">Multiplies.</param>
+    /// <param name="size">The sizes.</param>
+    /// <param name="x">[N, H, W, C].</param>
+    /// <param name="weight">[D, 3, 3, C]; turned: [C, 3, 3, D].</param>
+    /// <param name="turned">Kernels by half a turn, inputs and outputs exchanged: the gradient of the input of the convolution that the weight belongs to.</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
+    /// <param name="y">[N, H, W, D], written.</param>
+    public static void Apply(MatrixUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+    {
+        var work = new Work(unit, size, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend));
+        Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
+        s_packed = default;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ApplyBlock(Work work, int block, int split)
+    {
+        var size = work.Size;
+        var (first, count) = work.Outputs(split);
+        var memory = new Memory(work);
+        if (s_packed != (work, split))
+        {
+            BFloat16Layout.Weight(work.Weight, work.WeightSize, work.IsTurned, first, count, memory.Weight);
+            s_packed = (work, split);
+        }
+
+        int rows = work.RowsPerBlock, top = block % work.BlocksPerImage * rows, image = block / work.BlocksPerImage * work.ImagesPerBlock;
+        int images = Math.Min(work.ImagesPerBlock, size.Images - image), height = Math.Min(rows, size.Height - top);
+        // A pixel before the first row, then a row of zeros or of the image before each image, and one after the last.
+        new Span<ushort>(memory.Pixels, size.Inputs).Clear();
+        ushort* pixels = memory.Pixels + size.Inputs;
+        nint rowNumbers = (nint)work.Pitch * size.Inputs;
+        int positions = 0;
+        for (int i = 0; i < images; i++)
+        {
+            work.X.Begin(image + i, memory.Room);
+            for (int row = top - 1; row < top + height; row++, pixels += rowNumbers)
+                ReadRow(work, image + i, row, pixels, memory);
+            if (top + height < size.Height)
+                ReadRow(work, image + i, top + height, pixels, memory);
+            else
+                new Span<ushort>(pixels, (int)rowNumbers).Clear();
+            for (int row = top; row < top + height; row++)
+            {
+                int target = ((image + i) * size.Height + row) * size.Width;
+                for (int column = 0; column < work.Pitch; column++)
+                    memory.Targets[positions++] = column < size.Width ? target + column : -1;
+            }
+            // The row of zeros between two images.
+            new Span<int>(memory.Targets + positions, work.Pitch).Fill(-1);
+            positions += work.Pitch;
+        }
+
+        nint* offsets = stackalloc nint[work.WeightSize.Steps];
+        int chunks = size.Inputs / MatrixUnit.Depth;
+        for (int step = 0; step < work.WeightSize.Steps; step++)
+        {
+            int tap = step / chunks;
+            offsets[step] = (((nint)tap / 3 * work.Pitch + tap % 3) * size.Inputs + step % chunks * MatrixUnit.Depth) * sizeof(ushort);
+        }
+        // The last row of targets has none.
+        work.Unit.Begin();
+        BFloat16Blocks.Multiply(
+            work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions - work.Pitch, offsets, work.WeightSize.Steps, memory.Weight, work.To, first, count, memory.Sums);
+        work.Unit.End();
+    }
+
+    /// <summary>Reads a row of the image with the zero that follows it.</summary>
+    private static void ReadRow(Work work, int image, int row, ushort* to, in Memory memory)
+    {
+        var size = work.Size;
+        nint numbers = (nint)size.Width * size.Inputs;
+        if (row < 0)
+        {
+            new Span<ushort>(to, work.Pitch * size.Inputs).Clear();
+            return;
+        }
+        work.X.Read(image, row, memory.Room, memory.Row, size.Inputs);
+        BFloat16Layout.Row(memory.Row, numbers, to);
+        new Span<ushort>(to + numbers, size.Inputs).Clear();
+    }
+
+    /// <summary>What a core works in.</summary>
+    private readonly ref struct Memory
+    {
+        public Memory(Work work)
+        {
+            var size = work.Size;
+            nint pixels = work.BlockPositions + 2 * work.Pitch + 2 + MatrixUnit.Side;
+            // In floats, each a whole number of cache lines.
+            nint weight = Lines((nint)work.OutputsPerSplit * Taps * size.Inputs / 2), numbers = Lines(pixels * size.Inputs / 2);
+            nint row = Lines((nint)size.Width * size.Inputs), targets = Lines(work.BlockPositions + MatrixUnit.Side);
+            float* all = KernelMemory.Own(weight + numbers + row + targets + BFloat16Blocks.BlockFloats + work.X.Room);
+            Weight = (ushort*)all;
+            Pixels = (ushort*)(all += weight);
+            Row = all += numbers;
+            Targets = (int*)(all += row);
+            Sums = all += targets;
+            Room = all + BFloat16Blocks.BlockFloats;
+        }
+
+        public ushort* Weight { get; }
+
+        public ushort* Pixels { get; }
+
+        public float* Row { get; }
+
+        public int* Targets { get; }
+
+        public float* Sums { get; }
+
+        public float* Room { get; }
+
+        private static nint Lines(nint floats) => (floats + 15) / 16 * 16;
+    }
+
+    /// <summary>One convolution under way.</summary>
+    private sealed class Work
+    {
+        public Work(MatrixUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, ProductRows to)
+        {
+            Unit = unit;
+            Size = size;
+            X = x;
+            Weight = weight;
+            IsTurned = turned;
+            To = to;
+            WeightSize = new(size.Outputs, Taps, size.Inputs);
+            Pitch = size.Width + 1;
+
+            int cores = Cores.Count, imageBytes = Pitch * (size.Height + 1) * size.Inputs * sizeof(ushort);
+            if (imageBytes <= BlockBytes && size.Images >= cores)
+            {
+                ImagesPerBlock = Math.Clamp(BlockBytes / imageBytes, 1, (size.Images + cores - 1) / cores);
+                (RowsPerBlock, BlocksPerImage) = (size.Height, 1);
+            }
+            else
+            {
+                int rows = Math.Max(1, Math.Min(BlockBytes / (Pitch * size.Inputs * sizeof(ushort)), size.Height * size.Images / cores));
+                BlocksPerImage = (size.Height + rows - 1) / rows;
+                (RowsPerBlock, ImagesPerBlock) = ((size.Height + BlocksPerImage - 1) / BlocksPerImage, 1);
+                BlocksPerImage = (size.Height + RowsPerBlock - 1) / RowsPerBlock;
+            }
+            Blocks = (size.Images + ImagesPerBlock - 1) / ImagesPerBlock * BlocksPerImage;
+            BlockPositions = ImagesPerBlock * (RowsPerBlock + 1) * Pitch;
+            // A core packs the weight of its outputs and reads the pixels of its block: for few pixels it is better to divide the outputs.
+            double pixels = (double)size.Images * size.Height * size.Width;
+            int wanted = (int)Math.Round(Math.Sqrt(PackingCost * Taps * size.Outputs * cores / (ReadingCost * pixels)));
+            Splits = Math.Clamp(wanted, 1, Math.Min(cores, size.Outputs / MatrixUnit.Side));
+        }
+
+        /// <summary>What a number of the weight costs, and one of the image, about.</summary>
+        private const double PackingCost = 0.5;
+        private const double ReadingCost = 2.5;
+
+        public MatrixUnit Unit { get; }
+
+        public ConvolutionSize Size { get; }
+
+        public PixelSource X { get; }
+
+        /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
+        public float* Weight { get; }
+
+        public bool IsTurned { get; }
+
+        public ProductRows To { get; }
+
+        public WeightSize WeightSize { get; }
+
+        /// <summary>Pixels of a row with the zero that follows it.</summary>
+        public int Pitch { get; }
+
+        public int ImagesPerBlock { get; }
+
+        public int RowsPerBlock { get; }
+
+        /// <summary>More than one: a block is a band of rows of an image.</summary>
+        public int BlocksPerImage { get; }
+
+        public int Blocks { get; }
+
+        /// <summary>Pixels and zeros of the largest block.</summary>
+        public int BlockPositions { get; }
+
+        /// <summary>Parts of the outputs.</summary>
+        public int Splits { get; }
+
+        /// <summary>Outputs of the largest part.</summary>
+        public int OutputsPerSplit => (Size.Outputs / MatrixUnit.Side + Splits - 1) / Splits * MatrixUnit.Side;
+
+        /// <summary>The outputs of a part.</summary>
+        public (int First, int Count) Outputs(int split)
+        {
+            int blocks = Size.Outputs / MatrixUnit.Side, first = blocks * split / Splits;
+            return (first * MatrixUnit.Side, (blocks * (split + 1) / Splits - first) * MatrixUnit.Side);
+        }
+    }
+}

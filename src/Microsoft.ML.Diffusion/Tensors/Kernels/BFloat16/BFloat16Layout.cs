@@ -1,0 +1,119 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// Rounds float32 to bfloat16 (to the nearest, ties to even; numbers too large become infinite) and lays it out as <see cref="MatrixUnit"/> reads it.
+/// </summary>
+internal static unsafe class BFloat16Layout
+{
+    /// <summary>32-bit numbers of a register.</summary>
+    private const int Lanes = 16;
+
+    /// <summary>A row as it is.</summary>
+    /// <param name="from">[count].</param>
+    /// <param name="count">A multiple of 32.</param>
+    /// <param name="to">[count], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Row(float* from, nint count, ushort* to)
+    {
+        for (nint i = 0; i < count; i += 2 * Lanes)
+            Vector512.Narrow(Rounded(from + i) >>> 16, Rounded(from + i + Lanes) >>> 16).Store(to + i);
+    }
+
+    /// <summary>Two rows, number by number in pairs.</summary>
+    /// <param name="first">[count]: the first of each pair.</param>
+    /// <param name="second">[count].</param>
+    /// <param name="count">A multiple of 16.</param>
+    /// <param name="to">[count, 2], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pairs(float* first, float* second, nint count, ushort* to)
+    {
+        for (nint i = 0; i < count; i += Lanes)
+            Pair(first + i, second + i).Store((uint*)(to + 2 * i));
+    }
+
+    /// <summary>Rows of pairs by their transpose: each column's numbers come to lie side by side.</summary>
+    /// <param name="pairs">[rows / 2, columns, 2].</param>
+    /// <param name="rows">A multiple of 32.</param>
+    /// <param name="columns">A multiple of 16.</param>
+    /// <param name="to">[columns, stride], of which rows numbers are written.</param>
+    /// <param name="stride">From a column's first number to the next column's.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Columns(ushort* pairs, int rows, int columns, ushort* to, nint stride)
+    {
+        for (int column = 0; column < columns; column += Lanes)
+        {
+            for (int row = 0; row < rows; row += 2 * Lanes)
+                Lanes512.Transpose((float*)(pairs + (nint)row * columns + 2 * column), columns, (float*)(to + column * stride + row), stride / 2);
+        }
+    }
+
+    /// <summary>A weight as right factor, some of its outputs: blocks of 32 columns, in each a step after the other, in each two halves of 16 rows of pairs.</summary>
+    /// <param name="weight">[outputs, taps, inputs]; turned: [inputs, taps, outputs], the taps in reverse.</param>
+    /// <param name="size">The sizes.</param>
+    /// <param name="turned">Whether it lies the other way.</param>
+    /// <param name="first">The first output; a multiple of 32.</param>
+    /// <param name="count">How many; a multiple of 32.</param>
+    /// <param name="to">[count · taps · inputs], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Weight(float* weight, WeightSize size, bool turned, int first, int count, ushort* to)
+    {
+        uint* square = stackalloc uint[Lanes * Lanes];
+        for (int block = first; block < first + count; block += MatrixUnit.Side)
+        {
+            for (int tap = 0; tap < size.Taps; tap++)
+            {
+                for (int input = 0; input < size.Inputs; input += MatrixUnit.Depth)
+                {
+                    for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
+                    {
+                        if (turned)
+                            TurnedHalf(weight + ((nint)input * size.Taps + size.Taps - 1 - tap) * size.Outputs + block + half, (nint)size.Taps * size.Outputs, to);
+                        else
+                            Half(weight + ((nint)(block + half) * size.Taps + tap) * size.Inputs + input, (nint)size.Taps * size.Inputs, square, to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>16 outputs, whose 32 inputs lie side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Half(float* from, nint stride, uint* square, ushort* to)
+    {
+        for (int output = 0; output < Lanes; output++)
+            Row(from + output * stride, 2 * Lanes, (ushort*)(square + output * Lanes));
+        Lanes512.Transpose((float*)square, Lanes, (float*)to, Lanes);
+    }
+
+    /// <summary>32 inputs, whose 16 outputs lie side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TurnedHalf(float* from, nint stride, ushort* to)
+    {
+        for (int pair = 0; pair < Lanes; pair++)
+            Pair(from + 2 * pair * stride, from + (2 * pair + 1) * stride).Store((uint*)(to + pair * 2 * Lanes));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Pair(float* first, float* second) => Rounded(first) >>> 16 | Rounded(second) & Vector512.Create(0xFFFF0000u);
+
+    /// <summary>The upper half of each is the bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Rounded(float* from)
+    {
+        Vector512<uint> bits = Vector512.Load(from).AsUInt32();
+        return bits + Vector512.Create(0x7FFFu) + (bits >>> 16 & Vector512<uint>.One);
+    }
+}
+
+/// <summary>The sizes of a weight.</summary>
+/// <param name="Outputs">Columns of the product.</param>
+/// <param name="Taps">Pixels that an output sees.</param>
+/// <param name="Inputs">Channels of each of them.</param>
+internal readonly record struct WeightSize(int Outputs, int Taps, int Inputs)
+{
+    /// <summary>Steps that the unit takes for a block.</summary>
+    public int Steps => Taps * (Inputs / MatrixUnit.Depth);
+}
