@@ -59,7 +59,9 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         Tensor dy = given.contiguous(), dqkv = empty(saved[0].shape, float32);
         float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]), normalizers = HostMemory.Pointer(saved[2]);
         int lanes = LanesFor(size);
-        if (lanes == 16)
+        if (MatrixUnit.Current is { } unit && BFloat16Attention.Takes(size))
+            BFloat16Attention.Backward(unit, size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        else if (lanes == 16)
             AttentionKernel<Lanes512>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else if (lanes == 8)
             AttentionKernel<Lanes256>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
@@ -72,7 +74,9 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     {
         float* statistics = normalizers is null ? null : HostMemory.Pointer(normalizers);
         int lanes = LanesFor(size);
-        if (lanes == 16)
+        if (MatrixUnit.Current is { } unit && BFloat16Attention.Takes(size))
+            BFloat16Attention.Apply(unit, size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+        else if (lanes == 16)
             AttentionKernel<Lanes512>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else if (lanes == 8)
             AttentionKernel<Lanes256>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);

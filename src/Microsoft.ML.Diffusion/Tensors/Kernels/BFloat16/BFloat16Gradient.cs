@@ -11,6 +11,9 @@ internal sealed unsafe class BFloat16Gradient
     /// <summary>Floats of laid out pieces that are worked on together.</summary>
     private const int BatchFloats = 2 << 20;
 
+    /// <summary>Steps for which gradient and input stay in the first-level cache while the taps take their turns.</summary>
+    private const int ChunkSteps = 16;
+
     private readonly MatrixUnit _unit;
     private readonly GradientPieces _pieces;
     private readonly float* _dWeight;
@@ -64,15 +67,14 @@ internal sealed unsafe class BFloat16Gradient
     private void Accumulate(float* memory, int count, int output, int input)
     {
         var size = _pieces.Size;
-        nint* offsets = stackalloc nint[_pieces.Steps];
-        for (int step = 0; step < _pieces.Steps; step++)
+        nint* offsets = stackalloc nint[ChunkSteps];
+        for (int step = 0; step < ChunkSteps; step++)
             offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
         var product = new BlockProduct
         {
             AStride = _pieces.GradientStride * sizeof(ushort),
             ASecond = MatrixUnit.Side / 2 * _pieces.GradientStride * sizeof(ushort),
             Offsets = offsets,
-            Steps = _pieces.Steps,
             BStride = size.Inputs * 2 * sizeof(ushort),
             BSecond = MatrixUnit.Depth * sizeof(ushort),
             BStep = MatrixUnit.Depth * size.Inputs * sizeof(ushort),
@@ -82,24 +84,27 @@ internal sealed unsafe class BFloat16Gradient
         _unit.Begin();
         for (int piece = 0; piece < count; piece++, memory += _pieces.InputFloats + _pieces.GradientFloats)
         {
-            product.B = (ushort*)memory + 2 * input;
-            ushort* gradient = (ushort*)(memory + _pieces.InputFloats) + output * _pieces.GradientStride + _pieces.Lead;
-            for (int tap = 0; tap < size.Taps; tap++)
+            ushort* x = (ushort*)memory + 2 * input, gradient = (ushort*)(memory + _pieces.InputFloats) + output * _pieces.GradientStride;
+            for (int step = 0; step < _pieces.Steps; step += ChunkSteps)
             {
-                product.A = gradient - _pieces.Distance(tap);
-                product.C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + input;
-                _unit.Multiply(&product);
+                product.Steps = Math.Min(ChunkSteps, _pieces.Steps - step);
+                product.A = gradient + step * MatrixUnit.Depth;
+                for (int tap = 0; tap < size.Taps; tap++)
+                {
+                    product.B = x + _pieces.TapNumbers(tap) + (nint)step * MatrixUnit.Depth * size.Inputs;
+                    product.C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + input;
+                    _unit.Multiply(&product);
+                }
             }
         }
         _unit.End();
     }
 }
 
-/// <summary>A batch in pieces for <see cref="BFloat16Gradient"/>.</summary>
+/// <summary>A batch in pieces for <see cref="BFloat16Gradient"/>: the gradient by its transpose, the input in pairs of pixels, shifted for each tap.</summary>
 /// <param name="size">The weight's sizes.</param>
-/// <param name="positions">Pixels of a piece, with zeros among them; up to a multiple of 32 more zeros follow.</param>
-/// <param name="lead">Zeros that lie before and after the gradient's pixels: the farthest distance of a tap.</param>
-internal abstract unsafe class GradientPieces(WeightSize size, int positions, int lead)
+/// <param name="positions">Pixels of a piece, with zeros among them; zeros follow up to a multiple of 32.</param>
+internal abstract unsafe class GradientPieces(WeightSize size, int positions)
 {
     /// <summary>The weight's sizes.</summary>
     public WeightSize Size { get; } = size;
@@ -110,14 +115,11 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions, in
     /// <summary>Steps of 32 pixels.</summary>
     public int Steps { get; } = (positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth;
 
-    /// <summary>Zeros before an output's gradients.</summary>
-    public int Lead { get; } = lead;
-
     /// <summary>From an output's gradients to the next output's; an odd number of cache lines, so that 16 of them do not fall on the same lines of a cache.</summary>
-    public nint GradientStride { get; } = (((nint)(positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth * MatrixUnit.Depth + 2 * lead + 31) / 32 | 1) * 32;
+    public nint GradientStride { get; } = ((positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth | 1) * MatrixUnit.Depth;
 
     /// <summary>Floats of a piece's laid out input.</summary>
-    public nint InputFloats => (nint)Steps * MatrixUnit.Depth * Size.Inputs / 2;
+    public abstract nint InputFloats { get; }
 
     /// <summary>Floats of a piece's laid out gradient.</summary>
     public nint GradientFloats => Size.Outputs * GradientStride / 2;
@@ -125,30 +127,16 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions, in
     /// <summary>Floats that <see cref="LayOut"/> works in.</summary>
     public abstract nint Room { get; }
 
-    /// <summary>How many pixels lie between what a tap reads and the output that it belongs to.</summary>
-    public abstract int Distance(int tap);
+    /// <summary>How many numbers of the laid out input come before the pair of pixels that a tap reads for the first two outputs.</summary>
+    public abstract nint TapNumbers(int tap);
 
     /// <summary>Lays a piece out.</summary>
     /// <param name="piece">Which.</param>
-    /// <param name="input">[pixels / 2, C, 2], written.</param>
+    /// <param name="input">[<see cref="InputFloats"/>], written: rows of C pairs.</param>
     /// <param name="gradient">[D, <see cref="GradientStride"/>], written.</param>
     /// <param name="sums">[D], written: the sums of the gradient's pixels; or null.</param>
     /// <param name="room">[<see cref="Room"/>].</param>
     public abstract void LayOut(int piece, ushort* input, ushort* gradient, float* sums, float* room);
-
-    /// <summary>Lays the gradient out from its pairs of pixels.</summary>
-    /// <param name="pairs">[<see cref="Steps"/>·32 / 2, D, 2].</param>
-    /// <param name="gradient">[D, <see cref="GradientStride"/>], written.</param>
-    protected void Transpose(ushort* pairs, ushort* gradient)
-    {
-        int pixels = Steps * MatrixUnit.Depth;
-        BFloat16Layout.Columns(pairs, pixels, Size.Outputs, gradient + Lead, GradientStride);
-        for (int output = 0; output < Size.Outputs && Lead > 0; output++, gradient += GradientStride)
-        {
-            new Span<ushort>(gradient, Lead).Clear();
-            new Span<ushort>(gradient + Lead + pixels, Lead).Clear();
-        }
-    }
 
     /// <summary>Adds rows to sums.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -171,61 +159,106 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions, in
     }
 }
 
-/// <summary>The images of a 3x3 convolution, a piece each.</summary>
+/// <summary>
+/// The images of a 3x3 convolution; small ones lie several in a piece, a row of zeros after each. The input lies there twice, in pairs that begin with an even pixel and in
+/// such that begin with an odd one: whatever a tap's distance, its pairs are there.
+/// </summary>
 /// <param name="size">The sizes.</param>
 /// <param name="x">[N, H, W, C].</param>
 /// <param name="dy">[N, H, W, D].</param>
 internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource x, float* dy)
-    : GradientPieces(new(size.Outputs, 9, size.Inputs), size.Height * PitchOf(size.Width), PitchOf(size.Width) + 1)
+    : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * ImagePositions(size))
 {
-    /// <inheritdoc/>
-    public override int Count => size.Images;
+    /// <summary>Pixels for which it is worth while to begin a product.</summary>
+    private const int WantedPositions = 256;
+
+    private readonly int _together = ImagesTogether(size);
+    private readonly int _pitch = PitchOf(size.Width);
 
     /// <inheritdoc/>
-    public override nint Room => x.Room + (nint)Pitch * size.Inputs + (nint)Steps * MatrixUnit.Depth * size.Outputs / 2 + Math.Max(size.Inputs, size.Outputs);
-
-    private int Pitch => PitchOf(size.Width);
+    public override int Count => (size.Images + _together - 1) / _together;
 
     /// <inheritdoc/>
-    public override int Distance(int tap) => (tap / 3 - 1) * Pitch + (tap % 3 - 1);
+    public override nint InputFloats => Pairs * 2 * size.Inputs;
+
+    /// <inheritdoc/>
+    public override nint Room => x.Room + (nint)(_pitch + 1) * size.Inputs + (nint)Steps * MatrixUnit.Depth * size.Outputs / 2 + size.Outputs;
+
+    /// <summary>Pixels of zeros before the first and after the last: the farthest distance of a tap, up to an even number.</summary>
+    private int Lead => _pitch + 2;
+
+    /// <summary>Pairs of pixels of either kind.</summary>
+    private nint Pairs => (2 * Lead + (nint)Steps * MatrixUnit.Depth) / 2;
+
+    /// <inheritdoc/>
+    public override nint TapNumbers(int tap)
+    {
+        int first = Lead + (tap / 3 - 1) * _pitch + (tap % 3 - 1);
+        return (first / 2 + (first % 2) * Pairs) * 2 * size.Inputs;
+    }
 
     /// <inheritdoc/>
     public override void LayOut(int piece, ushort* input, ushort* gradient, float* sums, float* room)
     {
-        // Room for the source, a row of the input, a pixel of zeros, pairs of the gradient.
-        int widest = Math.Max(size.Inputs, size.Outputs);
-        float* row = room + x.Room, zeros = row + (nint)Pitch * size.Inputs;
-        ushort* pairs = (ushort*)(zeros + widest);
-        new Span<float>(zeros, widest).Clear();
-        new Span<float>(row + (nint)size.Width * size.Inputs, (Pitch - size.Width) * size.Inputs).Clear();
+        // Room for the source; a row of the input between zeros; a pixel of zeros; pairs of the gradient.
+        float* row = room + x.Room, zeros = row + (nint)(_pitch + 1) * size.Inputs;
+        ushort* gradients = (ushort*)(zeros + size.Outputs);
+        new Span<float>(zeros, size.Outputs).Clear();
+        new Span<float>(row, size.Inputs).Clear();
+        new Span<float>(row + (nint)(size.Width + 1) * size.Inputs, (_pitch - size.Width) * size.Inputs).Clear();
         if (sums is not null)
             new Span<float>(sums, size.Outputs).Clear();
 
-        x.Begin(piece, room);
-        ushort* to = pairs;
-        for (int top = 0; top < size.Height; top++)
+        nint rowNumbers = (nint)_pitch * size.Inputs, gradientNumbers = (nint)_pitch * size.Outputs;
+        ushort* even = input, odd = input + Pairs * 2 * size.Inputs;
+        new Span<ushort>(even, Lead * size.Inputs).Clear();
+        new Span<ushort>(odd, Lead * size.Inputs).Clear();
+        even += Lead * size.Inputs;
+        // The pair of the last zero and the first pixel.
+        odd += (Lead - 2) * size.Inputs;
+        int first = piece * _together, images = Math.Min(_together, size.Images - first);
+        for (int image = first; image < first + images; image++)
         {
-            x.Read(piece, top, room, row, size.Inputs);
-            for (int column = 0; column < Pitch; column += 2, input += 2 * size.Inputs)
-                BFloat16Layout.Pairs(row + (nint)column * size.Inputs, row + (nint)(column + 1) * size.Inputs, size.Inputs, input);
-
-            float* from = dy + ((nint)piece * size.Height + top) * size.Width * size.Outputs;
-            if (sums is not null)
-                AddRows(from, size.Width, size.Outputs, sums);
-            for (int column = 0; column < Pitch; column += 2, to += 2 * size.Outputs)
+            x.Begin(image, room);
+            for (int top = 0; top < size.Height; top++, even += rowNumbers, odd += rowNumbers, gradients += gradientNumbers)
             {
-                float* first = from + (nint)column * size.Outputs;
-                BFloat16Layout.Pairs(column < size.Width ? first : zeros, column + 1 < size.Width ? first + size.Outputs : zeros, size.Outputs, to);
+                x.Read(image, top, room, row + size.Inputs, size.Inputs);
+                for (int column = 0; column < _pitch; column += 2)
+                {
+                    float* pixel = row + (nint)column * size.Inputs;
+                    BFloat16Layout.Pairs(pixel, pixel + size.Inputs, size.Inputs, odd + (nint)column * size.Inputs);
+                    BFloat16Layout.Pairs(pixel + size.Inputs, pixel + 2 * size.Inputs, size.Inputs, even + (nint)column * size.Inputs);
+                }
+                float* slopes = dy + ((nint)image * size.Height + top) * size.Width * size.Outputs;
+                if (sums is not null)
+                    AddRows(slopes, size.Width, size.Outputs, sums);
+                for (int column = 0; column < _pitch; column += 2)
+                {
+                    float* slope = slopes + (nint)column * size.Outputs;
+                    BFloat16Layout.Pairs(
+                        column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + size.Outputs : zeros, size.Outputs, gradients + (nint)column * size.Outputs);
+                }
             }
+            new Span<ushort>(even, (int)rowNumbers).Clear();
+            new Span<ushort>(odd, (int)rowNumbers).Clear();
+            new Span<ushort>(gradients, (int)gradientNumbers).Clear();
+            even += rowNumbers;
+            odd += rowNumbers;
+            gradients += gradientNumbers;
         }
-        int rest = Steps * MatrixUnit.Depth - size.Height * Pitch;
-        new Span<ushort>(input, rest * size.Inputs).Clear();
-        new Span<ushort>(to, rest * size.Outputs).Clear();
-        Transpose(pairs, gradient);
+        new Span<ushort>(even, (int)(input + Pairs * 2 * size.Inputs - even)).Clear();
+        new Span<ushort>(odd, (int)(input + Pairs * 4 * size.Inputs - odd)).Clear();
+        ushort* begin = (ushort*)(zeros + size.Outputs), end = begin + (nint)Steps * MatrixUnit.Depth * size.Outputs;
+        new Span<ushort>(gradients, (int)(end - gradients)).Clear();
+        BFloat16Layout.Columns(begin, Steps * MatrixUnit.Depth, size.Outputs, gradient, GradientStride);
     }
 
-    /// <summary>Pixels of a row with a zero after them, or two: an even number, so that no pair lies in two rows.</summary>
+    /// <summary>Pixels of a row with a zero after them, or two: an even number, so that pixels keep their parity from row to row.</summary>
     private static int PitchOf(int width) => (width + 2) / 2 * 2;
+
+    private static int ImagePositions(ConvolutionSize size) => (size.Height + 1) * PitchOf(size.Width);
+
+    private static int ImagesTogether(ConvolutionSize size) => Math.Clamp(WantedPositions / ImagePositions(size), 1, size.Images);
 }
 
 /// <summary>Rows of a product, some hundred a piece.</summary>
@@ -236,7 +269,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
 /// <param name="source">Computes x; or null.</param>
 /// <param name="dy">[rows, outputs].</param>
 internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy)
-    : GradientPieces(new(outputs, 1, inputs), (int)Math.Min(rows, PieceRows), 0)
+    : GradientPieces(new(outputs, 1, inputs), (int)Math.Min(rows, PieceRows))
 {
     private const int PieceRows = 512;
 
@@ -247,7 +280,10 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
     public override nint Room => (source is null ? 0 : (nint)MatrixUnit.Depth * inputs) + (nint)Steps * MatrixUnit.Depth * outputs / 2 + Math.Max(inputs, outputs);
 
     /// <inheritdoc/>
-    public override int Distance(int tap) => 0;
+    public override nint InputFloats => (nint)Steps * MatrixUnit.Depth * inputs / 2;
+
+    /// <inheritdoc/>
+    public override nint TapNumbers(int tap) => 0;
 
     /// <inheritdoc/>
     public override void LayOut(int piece, ushort* input, ushort* gradient, float* sums, float* room)
@@ -277,6 +313,6 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
                 BFloat16Layout.Pairs(i < taken ? slope + (nint)i * outputs : zeros, i + 1 < taken ? slope + (nint)(i + 1) * outputs : zeros, outputs, to);
             }
         }
-        Transpose(pairs, gradient);
+        BFloat16Layout.Columns(pairs, Steps * MatrixUnit.Depth, outputs, gradient, GradientStride);
     }
 }

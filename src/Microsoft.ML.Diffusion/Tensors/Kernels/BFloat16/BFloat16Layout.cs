@@ -60,40 +60,55 @@ internal static unsafe class BFloat16Layout
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Weight(float* weight, WeightSize size, bool turned, int first, int count, ushort* to)
     {
-        uint* square = stackalloc uint[Lanes * Lanes];
         for (int block = first; block < first + count; block += MatrixUnit.Side)
         {
-            for (int tap = 0; tap < size.Taps; tap++)
+            for (int tap = 0; tap < size.Taps; tap++, to += (nint)size.Inputs * MatrixUnit.Side)
             {
-                for (int input = 0; input < size.Inputs; input += MatrixUnit.Depth)
-                {
-                    for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
-                    {
-                        if (turned)
-                            TurnedHalf(weight + ((nint)input * size.Taps + size.Taps - 1 - tap) * size.Outputs + block + half, (nint)size.Taps * size.Outputs, to);
-                        else
-                            Half(weight + ((nint)(block + half) * size.Taps + tap) * size.Inputs + input, (nint)size.Taps * size.Inputs, square, to);
-                    }
-                }
+                if (turned)
+                    TurnedBlock(weight + (nint)(size.Taps - 1 - tap) * size.Outputs + block, (nint)size.Taps * size.Outputs, size.Inputs, to);
+                else
+                    Block(weight + ((nint)block * size.Taps + tap) * size.Inputs, (nint)size.Taps * size.Inputs, size.Inputs, to);
             }
         }
     }
 
-    /// <summary>16 outputs, whose 32 inputs lie side by side.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Half(float* from, nint stride, uint* square, ushort* to)
+    /// <summary>32 columns of a right factor that lie a column in a row of memory.</summary>
+    /// <param name="from">[32, inputs].</param>
+    /// <param name="stride">From a column to the next.</param>
+    /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
+    /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Block(float* from, nint stride, int inputs, ushort* to)
     {
-        for (int output = 0; output < Lanes; output++)
-            Row(from + output * stride, 2 * Lanes, (ushort*)(square + output * Lanes));
-        Lanes512.Transpose((float*)square, Lanes, (float*)to, Lanes);
+        uint* square = stackalloc uint[Lanes * Lanes];
+        for (int input = 0; input < inputs; input += MatrixUnit.Depth)
+        {
+            for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
+            {
+                for (int column = 0; column < Lanes; column++)
+                    Row(from + (half + column) * stride + input, MatrixUnit.Depth, (ushort*)(square + column * Lanes));
+                Lanes512.Transpose((float*)square, Lanes, (float*)to, Lanes);
+            }
+        }
     }
 
-    /// <summary>32 inputs, whose 16 outputs lie side by side.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void TurnedHalf(float* from, nint stride, ushort* to)
+    /// <summary>32 columns of a right factor that lie side by side in memory.</summary>
+    /// <param name="from">[inputs, 32].</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
+    /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void TurnedBlock(float* from, nint stride, int inputs, ushort* to)
     {
-        for (int pair = 0; pair < Lanes; pair++)
-            Pair(from + 2 * pair * stride, from + (2 * pair + 1) * stride).Store((uint*)(to + pair * 2 * Lanes));
+        for (int input = 0; input < inputs; input += MatrixUnit.Depth)
+        {
+            for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
+            {
+                float* row = from + input * stride + half;
+                for (int pair = 0; pair < Lanes; pair++, row += 2 * stride)
+                    Pair(row, row + stride).Store((uint*)(to + pair * 2 * Lanes));
+            }
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
