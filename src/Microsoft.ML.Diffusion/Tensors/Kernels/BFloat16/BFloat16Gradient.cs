@@ -12,7 +12,7 @@ internal sealed unsafe class BFloat16Gradient
     private const int BatchFloats = 2 << 20;
 
     /// <summary>Steps for which gradient and input stay in the first-level cache while the taps take their turns.</summary>
-    private const int ChunkSteps = 16;
+    private const int ChunkSteps = 10;
 
     private readonly MatrixUnit _unit;
     private readonly GradientPieces _pieces;
@@ -75,23 +75,23 @@ internal sealed unsafe class BFloat16Gradient
             AStride = _pieces.GradientStride * sizeof(ushort),
             ASecond = MatrixUnit.Side / 2 * _pieces.GradientStride * sizeof(ushort),
             Offsets = offsets,
-            BStride = size.Inputs * 2 * sizeof(ushort),
-            BSecond = MatrixUnit.Depth * sizeof(ushort),
-            BStep = MatrixUnit.Depth * size.Inputs * sizeof(ushort),
+            BStride = 2 * MatrixUnit.Side * sizeof(ushort),
+            BSecond = MatrixUnit.Side * sizeof(ushort),
+            BStep = MatrixUnit.StepNumbers * sizeof(ushort),
             CStride = size.Taps * size.Inputs * sizeof(float),
             Accumulate = 1,
         };
         _unit.Begin();
         for (int piece = 0; piece < count; piece++, memory += _pieces.InputFloats + _pieces.GradientFloats)
         {
-            ushort* x = (ushort*)memory + 2 * input, gradient = (ushort*)(memory + _pieces.InputFloats) + output * _pieces.GradientStride;
+            ushort* x = (ushort*)memory + input * _pieces.Pixels, gradient = (ushort*)(memory + _pieces.InputFloats) + output * _pieces.GradientStride;
             for (int step = 0; step < _pieces.Steps; step += ChunkSteps)
             {
                 product.Steps = Math.Min(ChunkSteps, _pieces.Steps - step);
                 product.A = gradient + step * MatrixUnit.Depth;
                 for (int tap = 0; tap < size.Taps; tap++)
                 {
-                    product.B = x + _pieces.TapNumbers(tap) + (nint)step * MatrixUnit.Depth * size.Inputs;
+                    product.B = x + (_pieces.FirstPixel(tap) + (nint)step * MatrixUnit.Depth) * MatrixUnit.Side;
                     product.C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + input;
                     _unit.Multiply(&product);
                 }
@@ -118,8 +118,11 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>From an output's gradients to the next output's; an odd number of cache lines, so that 16 of them do not fall on the same lines of a cache.</summary>
     public nint GradientStride { get; } = ((positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth | 1) * MatrixUnit.Depth;
 
+    /// <summary>Pixels of a piece's laid out input, two for each pair.</summary>
+    public abstract nint Pixels { get; }
+
     /// <summary>Floats of a piece's laid out input.</summary>
-    public abstract nint InputFloats { get; }
+    public nint InputFloats => Pixels * Size.Inputs / 2;
 
     /// <summary>Floats of a piece's laid out gradient.</summary>
     public nint GradientFloats => Size.Outputs * GradientStride / 2;
@@ -127,12 +130,12 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>Floats that <see cref="LayOut"/> works in.</summary>
     public abstract nint Room { get; }
 
-    /// <summary>How many numbers of the laid out input come before the pair of pixels that a tap reads for the first two outputs.</summary>
-    public abstract nint TapNumbers(int tap);
+    /// <summary>How many pixels of the laid out input come before the pair that a tap reads for the first two outputs.</summary>
+    public abstract nint FirstPixel(int tap);
 
     /// <summary>Lays a piece out.</summary>
     /// <param name="piece">Which.</param>
-    /// <param name="input">[<see cref="InputFloats"/>], written: rows of C pairs.</param>
+    /// <param name="input">[C / 32, <see cref="Pixels"/> / 2, 32, 2], written.</param>
     /// <param name="gradient">[D, <see cref="GradientStride"/>], written.</param>
     /// <param name="sums">[D], written: the sums of the gradient's pixels; or null.</param>
     /// <param name="room">[<see cref="Room"/>].</param>
@@ -179,7 +182,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
     public override int Count => (size.Images + _together - 1) / _together;
 
     /// <inheritdoc/>
-    public override nint InputFloats => Pairs * 2 * size.Inputs;
+    public override nint Pixels => 2 * OfAParity;
 
     /// <inheritdoc/>
     public override nint Room => x.Room + (nint)(_pitch + 1) * size.Inputs + (nint)Steps * MatrixUnit.Depth * size.Outputs / 2 + size.Outputs;
@@ -187,14 +190,14 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
     /// <summary>Pixels of zeros before the first and after the last: the farthest distance of a tap, up to an even number.</summary>
     private int Lead => _pitch + 2;
 
-    /// <summary>Pairs of pixels of either kind.</summary>
-    private nint Pairs => (2 * Lead + (nint)Steps * MatrixUnit.Depth) / 2;
+    /// <summary>Pixels in pairs of one kind.</summary>
+    private nint OfAParity => 2 * Lead + (nint)Steps * MatrixUnit.Depth;
 
     /// <inheritdoc/>
-    public override nint TapNumbers(int tap)
+    public override nint FirstPixel(int tap)
     {
         int first = Lead + (tap / 3 - 1) * _pitch + (tap % 3 - 1);
-        return (first / 2 + (first % 2) * Pairs) * 2 * size.Inputs;
+        return first % 2 == 0 ? first : OfAParity + first - 1;
     }
 
     /// <inheritdoc/>
@@ -209,26 +212,19 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
         if (sums is not null)
             new Span<float>(sums, size.Outputs).Clear();
 
-        nint rowNumbers = (nint)_pitch * size.Inputs, gradientNumbers = (nint)_pitch * size.Outputs;
-        ushort* even = input, odd = input + Pairs * 2 * size.Inputs;
-        new Span<ushort>(even, Lead * size.Inputs).Clear();
-        new Span<ushort>(odd, Lead * size.Inputs).Clear();
-        even += Lead * size.Inputs;
-        // The pair of the last zero and the first pixel.
-        odd += (Lead - 2) * size.Inputs;
+        nint even = Lead, odd = OfAParity + Lead - 2, gradientNumbers = (nint)_pitch * size.Outputs;
+        ClearPixels(input, 0, Lead);
+        ClearPixels(input, OfAParity, Lead);
         int first = piece * _together, images = Math.Min(_together, size.Images - first);
         for (int image = first; image < first + images; image++)
         {
             x.Begin(image, room);
-            for (int top = 0; top < size.Height; top++, even += rowNumbers, odd += rowNumbers, gradients += gradientNumbers)
+            for (int top = 0; top < size.Height; top++, even += _pitch, odd += _pitch, gradients += gradientNumbers)
             {
                 x.Read(image, top, room, row + size.Inputs, size.Inputs);
-                for (int column = 0; column < _pitch; column += 2)
-                {
-                    float* pixel = row + (nint)column * size.Inputs;
-                    BFloat16Layout.Pairs(pixel, pixel + size.Inputs, size.Inputs, odd + (nint)column * size.Inputs);
-                    BFloat16Layout.Pairs(pixel + size.Inputs, pixel + 2 * size.Inputs, size.Inputs, even + (nint)column * size.Inputs);
-                }
+                // The first odd pair is the zero before the row and its first pixel.
+                WritePairs(row, input, odd);
+                WritePairs(row + size.Inputs, input, even);
                 float* slopes = dy + ((nint)image * size.Height + top) * size.Width * size.Outputs;
                 if (sums is not null)
                     AddRows(slopes, size.Width, size.Outputs, sums);
@@ -239,18 +235,34 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
                         column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + size.Outputs : zeros, size.Outputs, gradients + (nint)column * size.Outputs);
                 }
             }
-            new Span<ushort>(even, (int)rowNumbers).Clear();
-            new Span<ushort>(odd, (int)rowNumbers).Clear();
+            ClearPixels(input, even, _pitch);
+            ClearPixels(input, odd, _pitch);
             new Span<ushort>(gradients, (int)gradientNumbers).Clear();
-            even += rowNumbers;
-            odd += rowNumbers;
+            even += _pitch;
+            odd += _pitch;
             gradients += gradientNumbers;
         }
-        new Span<ushort>(even, (int)(input + Pairs * 2 * size.Inputs - even)).Clear();
-        new Span<ushort>(odd, (int)(input + Pairs * 4 * size.Inputs - odd)).Clear();
+        ClearPixels(input, even, OfAParity - even);
+        ClearPixels(input, odd, Pixels - odd);
         ushort* begin = (ushort*)(zeros + size.Outputs), end = begin + (nint)Steps * MatrixUnit.Depth * size.Outputs;
         new Span<ushort>(gradients, (int)(end - gradients)).Clear();
         BFloat16Layout.Columns(begin, Steps * MatrixUnit.Depth, size.Outputs, gradient, GradientStride);
+    }
+
+    /// <summary>Writes a row's pixels two by two.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void WritePairs(float* row, ushort* input, nint pixel)
+    {
+        ushort* to = input + pixel * MatrixUnit.Side;
+        nint block = Pixels * MatrixUnit.Side;
+        for (int column = 0; column < _pitch; column += 2, row += 2 * size.Inputs, to += 2 * MatrixUnit.Side)
+            BFloat16Layout.PairBlocks(row, row + size.Inputs, size.Inputs, to, block);
+    }
+
+    private void ClearPixels(ushort* input, nint first, nint count)
+    {
+        for (int c = 0; c < size.Inputs; c += MatrixUnit.Side)
+            new Span<ushort>(input + c * Pixels + first * MatrixUnit.Side, checked((int)count) * MatrixUnit.Side).Clear();
     }
 
     /// <summary>Pixels of a row with a zero after them, or two: an even number, so that pixels keep their parity from row to row.</summary>
@@ -280,10 +292,10 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
     public override nint Room => (source is null ? 0 : (nint)MatrixUnit.Depth * inputs) + (nint)Steps * MatrixUnit.Depth * outputs / 2 + Math.Max(inputs, outputs);
 
     /// <inheritdoc/>
-    public override nint InputFloats => (nint)Steps * MatrixUnit.Depth * inputs / 2;
+    public override nint Pixels => (nint)Steps * MatrixUnit.Depth;
 
     /// <inheritdoc/>
-    public override nint TapNumbers(int tap) => 0;
+    public override nint FirstPixel(int tap) => 0;
 
     /// <inheritdoc/>
     public override void LayOut(int piece, ushort* input, ushort* gradient, float* sums, float* room)
@@ -307,9 +319,9 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
                 from = computed;
                 source.Read(first + row, taken, from);
             }
-            for (int i = 0; i < MatrixUnit.Depth; i += 2, input += 2 * inputs, to += 2 * outputs)
+            for (int i = 0; i < MatrixUnit.Depth; i += 2, input += 2 * MatrixUnit.Side, to += 2 * outputs)
             {
-                BFloat16Layout.Pairs(i < taken ? from + (nint)i * inputs : zeros, i + 1 < taken ? from + (nint)(i + 1) * inputs : zeros, inputs, input);
+                BFloat16Layout.PairBlocks(i < taken ? from + (nint)i * inputs : zeros, i + 1 < taken ? from + (nint)(i + 1) * inputs : zeros, inputs, input, Pixels * MatrixUnit.Side);
                 BFloat16Layout.Pairs(i < taken ? slope + (nint)i * outputs : zeros, i + 1 < taken ? slope + (nint)(i + 1) * outputs : zeros, outputs, to);
             }
         }

@@ -34,6 +34,22 @@ internal static unsafe class BFloat16Layout
             Pair(first + i, second + i).Store((uint*)(to + 2 * i));
     }
 
+    /// <summary>Two rows, number by number in pairs, 32 columns together.</summary>
+    /// <param name="first">[count]: the first of each pair.</param>
+    /// <param name="second">[count].</param>
+    /// <param name="count">A multiple of 32.</param>
+    /// <param name="to">[32, 2] for each 32 columns, written.</param>
+    /// <param name="block">From there to where the next 32 columns go.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PairBlocks(float* first, float* second, int count, ushort* to, nint block)
+    {
+        for (int i = 0; i < count; i += 2 * Lanes, to += block)
+        {
+            Pair(first + i, second + i).Store((uint*)to);
+            Pair(first + i + Lanes, second + i + Lanes).Store((uint*)(to + 2 * Lanes));
+        }
+    }
+
     /// <summary>Rows of pairs by their transpose: each column's numbers come to lie side by side.</summary>
     /// <param name="pairs">[rows / 2, columns, 2].</param>
     /// <param name="rows">A multiple of 32.</param>
