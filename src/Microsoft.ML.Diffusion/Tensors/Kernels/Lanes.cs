@@ -36,6 +36,9 @@ internal unsafe interface ILanes<T>
     /// <summary>1/a to the last bits.</summary>
     static abstract T Reciprocal(T a);
 
+    /// <summary>1/a to 4 digits at least.</summary>
+    static virtual T RoughReciprocal(T a) => T.Reciprocal(a);
+
     /// <summary>The larger; b where either is no number.</summary>
     static abstract T Max(T a, T b);
 
@@ -102,6 +105,8 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 
     public static int Count => 16;
 
+    public Vector512<float> Value => _value;
+
     public static bool Many => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -134,6 +139,9 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
         Vector512<float> r = Avx512F.Reciprocal14(a._value);
         return new(Vector512.FusedMultiplyAdd(r, Vector512.FusedMultiplyAdd(-a._value, r, Vector512<float>.One), r));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 RoughReciprocal(Lanes512 a) => Avx512F.IsSupported ? new(Avx512F.Reciprocal14(a._value)) : Reciprocal(a);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Max(Lanes512 a, Lanes512 b) => new(Vector512.MaxNative(a._value, b._value));

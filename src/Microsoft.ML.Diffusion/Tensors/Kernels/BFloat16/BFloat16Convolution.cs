@@ -95,8 +95,7 @@ internal static unsafe class BFloat16Convolution
             new Span<ushort>(to, work.Pitch * size.Inputs).Clear();
             return;
         }
-        work.X.Read(image, row, memory.Room, memory.Row, size.Inputs);
-        BFloat16Layout.Row(memory.Row, numbers, to);
+        work.X.ReadRounded(image, row, memory.Room, to, (int)numbers, size.Inputs, memory.Row);
         new Span<ushort>(to + numbers, size.Inputs).Clear();
     }
 

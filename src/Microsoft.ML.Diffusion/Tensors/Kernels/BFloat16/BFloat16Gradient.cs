@@ -185,7 +185,8 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
     public override nint Pixels => 2 * OfAParity;
 
     /// <inheritdoc/>
-    public override nint Room => x.Room + (nint)(_pitch + 1) * size.Inputs + (nint)Steps * MatrixUnit.Depth * size.Outputs / 2 + size.Outputs;
+    public override nint Room =>
+        x.Room + (nint)size.Width * size.Inputs + (nint)(_pitch + 1) * size.Inputs / 2 + (nint)Steps * MatrixUnit.Depth * size.Outputs / 2 + size.Outputs;
 
     /// <summary>Pixels of zeros before the first and after the last: the farthest distance of a tap, up to an even number.</summary>
     private int Lead => _pitch + 2;
@@ -203,12 +204,13 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
     /// <inheritdoc/>
     public override void LayOut(int piece, ushort* input, ushort* gradient, float* sums, float* room)
     {
-        // Room for the source; a row of the input between zeros; a pixel of zeros; pairs of the gradient.
-        float* row = room + x.Room, zeros = row + (nint)(_pitch + 1) * size.Inputs;
-        ushort* gradients = (ushort*)(zeros + size.Outputs);
+        // Room for the source, for a row that it works in; a row of the input between zeros; a pixel of zeros; pairs of the gradient.
+        int rowNumbers = size.Width * size.Inputs;
+        float* wide = room + x.Room, zeros = wide + rowNumbers + (nint)(_pitch + 1) * size.Inputs / 2;
+        ushort* row = (ushort*)(wide + rowNumbers), gradients = (ushort*)(zeros + size.Outputs);
         new Span<float>(zeros, size.Outputs).Clear();
-        new Span<float>(row, size.Inputs).Clear();
-        new Span<float>(row + (nint)(size.Width + 1) * size.Inputs, (_pitch - size.Width) * size.Inputs).Clear();
+        new Span<ushort>(row, size.Inputs).Clear();
+        new Span<ushort>(row + size.Inputs + rowNumbers, (_pitch - size.Width) * size.Inputs).Clear();
         if (sums is not null)
             new Span<float>(sums, size.Outputs).Clear();
 
@@ -221,7 +223,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
             x.Begin(image, room);
             for (int top = 0; top < size.Height; top++, even += _pitch, odd += _pitch, gradients += gradientNumbers)
             {
-                x.Read(image, top, room, row + size.Inputs, size.Inputs);
+                x.ReadRounded(image, top, room, row + size.Inputs, rowNumbers, size.Inputs, wide);
                 // The first odd pair is the zero before the row and its first pixel.
                 WritePairs(row, input, odd);
                 WritePairs(row + size.Inputs, input, even);
@@ -251,7 +253,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, PixelSource
 
     /// <summary>Writes a row's pixels two by two.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void WritePairs(float* row, ushort* input, nint pixel)
+    private void WritePairs(ushort* row, ushort* input, nint pixel)
     {
         ushort* to = input + pixel * MatrixUnit.Side;
         nint block = Pixels * MatrixUnit.Side;
@@ -289,7 +291,8 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
     public override int Count => (int)((rows + PieceRows - 1) / PieceRows);
 
     /// <inheritdoc/>
-    public override nint Room => (source is null ? 0 : (nint)MatrixUnit.Depth * inputs) + (nint)Steps * MatrixUnit.Depth * outputs / 2 + Math.Max(inputs, outputs);
+    public override nint Room =>
+        (source is null ? 0 : (nint)MatrixUnit.Depth * inputs) + (nint)MatrixUnit.Depth * inputs / 2 + (nint)Steps * MatrixUnit.Depth * outputs / 2 + Math.Max(inputs, outputs);
 
     /// <inheritdoc/>
     public override nint Pixels => (nint)Steps * MatrixUnit.Depth;
@@ -303,7 +306,7 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
         nint first = (nint)piece * PieceRows;
         int count = (int)Math.Min(PieceRows, rows - first);
         float* zeros = room, computed = zeros + Math.Max(inputs, outputs);
-        ushort* pairs = (ushort*)(computed + (source is null ? 0 : (nint)MatrixUnit.Depth * inputs)), to = pairs;
+        ushort* narrow = (ushort*)(computed + (source is null ? 0 : (nint)MatrixUnit.Depth * inputs)), pairs = narrow + (nint)MatrixUnit.Depth * inputs, to = pairs;
         new Span<float>(zeros, Math.Max(inputs, outputs)).Clear();
         if (sums is not null)
         {
@@ -319,9 +322,11 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, f
                 from = computed;
                 source.Read(first + row, taken, from);
             }
+            BFloat16Layout.Row(from, (nint)taken * inputs, narrow);
+            new Span<ushort>(narrow + (nint)taken * inputs, (MatrixUnit.Depth - taken) * inputs).Clear();
             for (int i = 0; i < MatrixUnit.Depth; i += 2, input += 2 * MatrixUnit.Side, to += 2 * outputs)
             {
-                BFloat16Layout.PairBlocks(i < taken ? from + (nint)i * inputs : zeros, i + 1 < taken ? from + (nint)(i + 1) * inputs : zeros, inputs, input, Pixels * MatrixUnit.Side);
+                BFloat16Layout.PairBlocks(narrow + (nint)i * inputs, narrow + (nint)(i + 1) * inputs, inputs, input, Pixels * MatrixUnit.Side);
                 BFloat16Layout.Pairs(i < taken ? slope + (nint)i * outputs : zeros, i + 1 < taken ? slope + (nint)(i + 1) * outputs : zeros, outputs, to);
             }
         }

@@ -22,6 +22,30 @@ internal static unsafe class BFloat16Layout
             Vector512.Narrow(Rounded(from + i) >>> 16, Rounded(from + i + Lanes) >>> 16).Store(to + i);
     }
 
+    /// <summary>Rows through x·factor + offset, and through SiLU where asked: <see cref="NormKernel{L}.Apply"/> with as many digits as bfloat16 needs.</summary>
+    /// <param name="from">[rows, columns].</param>
+    /// <param name="rows">Their number.</param>
+    /// <param name="columns">A multiple of 32.</param>
+    /// <param name="factor">[columns].</param>
+    /// <param name="offset">[columns].</param>
+    /// <param name="silu">Whether z·sigmoid(z) follows.</param>
+    /// <param name="to">[rows, columns], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Norm(float* from, int rows, int columns, float* factor, float* offset, bool silu, ushort* to)
+    {
+        for (int row = 0; row < rows; row++, from += columns, to += columns)
+        {
+            for (int c = 0; c < columns; c += 2 * Lanes)
+            {
+                Lanes512 first = Lanes512.Fma(Lanes512.Load(from + c), Lanes512.Load(factor + c), Lanes512.Load(offset + c));
+                Lanes512 second = Lanes512.Fma(Lanes512.Load(from + c + Lanes), Lanes512.Load(factor + c + Lanes), Lanes512.Load(offset + c + Lanes));
+                if (silu)
+                    (first, second) = (first * LaneMath<Lanes512>.RoughSigmoid(first), second * LaneMath<Lanes512>.RoughSigmoid(second));
+                Vector512.Narrow(Rounded(first.Value) >>> 16, Rounded(second.Value) >>> 16).Store(to + c);
+            }
+        }
+    }
+
     /// <summary>Two rows, number by number in pairs.</summary>
     /// <param name="first">[count]: the first of each pair.</param>
     /// <param name="second">[count].</param>
@@ -41,12 +65,13 @@ internal static unsafe class BFloat16Layout
     /// <param name="to">[32, 2] for each 32 columns, written.</param>
     /// <param name="block">From there to where the next 32 columns go.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void PairBlocks(float* first, float* second, int count, ushort* to, nint block)
+    public static void PairBlocks(ushort* first, ushort* second, int count, ushort* to, nint block)
     {
         for (int i = 0; i < count; i += 2 * Lanes, to += block)
         {
-            Pair(first + i, second + i).Store((uint*)to);
-            Pair(first + i + Lanes, second + i + Lanes).Store((uint*)(to + 2 * Lanes));
+            var (a, b) = (Vector512.Load(first + i), Vector512.Load(second + i));
+            (Vector512.WidenLower(a) | Vector512.WidenLower(b) << 16).Store((uint*)to);
+            (Vector512.WidenUpper(a) | Vector512.WidenUpper(b) << 16).Store((uint*)(to + 2 * Lanes));
         }
     }
 
@@ -132,9 +157,12 @@ internal static unsafe class BFloat16Layout
 
     /// <summary>The upper half of each is the bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Rounded(float* from)
+    private static Vector512<uint> Rounded(float* from) => Rounded(Vector512.Load(from));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Rounded(Vector512<float> value)
     {
-        Vector512<uint> bits = Vector512.Load(from).AsUInt32();
+        Vector512<uint> bits = value.AsUInt32();
         return bits + Vector512.Create(0x7FFFu) + (bits >>> 16 & Vector512<uint>.One);
     }
 }
