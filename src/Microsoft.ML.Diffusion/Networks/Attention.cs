@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Softmax attention between positions: every full attention of every network runs through here.</summary>
@@ -11,6 +13,13 @@ internal static class Attention
     {
         if (FusedAttention.TryApply(qkv, heads) is { } fused)
             return fused;
+        if (qkv.dtype == ScalarType.BFloat16 && qkv.device_type == DeviceType.CPU)
+        {
+            // Few positions: in float32 they have a kernel.
+            using Tensor wide = qkv.to(float32);
+            using Tensor y = Apply(wide, heads);
+            return y.to(qkv.dtype);
+        }
         long[] shape = qkv.shape;
         long batch = shape[0], positions = shape[1], width = shape[2] / 3;
         using Tensor split = qkv.view(batch, positions, 3, heads, width / heads);

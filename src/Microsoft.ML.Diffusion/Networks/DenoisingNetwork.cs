@@ -67,7 +67,7 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     public Tensor Run(Tensor x, NetworkEmbedding embedding)
     {
         CheckInput(x, embedding);
-        NetworkEmbedding typed = embedding.As(x.dtype);
+        NetworkEmbedding typed = embedding.As(EmbeddingType(x));
         try
         {
             return RunTyped(x, typed);
@@ -81,6 +81,9 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
 
     /// <summary><see cref="Run"/> with a batch that fits and an embedding in its element type.</summary>
     private protected abstract Tensor RunTyped(Tensor x, NetworkEmbedding embedding);
+
+    /// <summary>The element type that the blocks want the embedding in.</summary>
+    private protected virtual ScalarType EmbeddingType(Tensor x) => x.dtype;
 
     /// <summary>A generator for dropout, seeded from the one that draws the weights.</summary>
     private protected static Generator NewDropoutGenerator(Generator generator)

@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L}"/>: it keeps queries, keys, values and the mixture,
+/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L}"/> or <see cref="BFloat16Attention"/>: it keeps queries, keys, values and the mixture,
 /// and a number for each query instead of its weights. Differentiable once.
 /// </summary>
 internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<FusedAttention>
@@ -20,14 +20,14 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     public static Tensor? TryApply(Tensor qkv, int heads)
     {
         long[] shape = qkv.shape;
-        if (!HostKernels.Take(qkv, qkv) || !qkv.is_contiguous() || shape[2] % (3 * heads) != 0)
+        if (shape[2] % (3 * heads) != 0 || !qkv.is_contiguous())
             return null;
         var size = new AttentionSize((int)shape[0], (int)shape[1], heads, (int)shape[2] / 3 / heads);
-        if (LanesFor(size) == 0)
+        if (qkv.dtype == ScalarType.BFloat16 ? !TakesNarrow(qkv, size) : !HostKernels.Take(qkv, qkv) || LanesFor(size) == 0)
             return null;
         if (!is_grad_enabled())
         {
-            Tensor y = empty([shape[0], shape[1], shape[2] / 3], float32);
+            Tensor y = empty([shape[0], shape[1], shape[2] / 3], qkv.dtype);
             Apply(size, qkv, y, null);
             return y;
         }
@@ -39,7 +39,7 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (qkv, size) = ((Tensor)vars[0], (AttentionSize)vars[1]);
-        Tensor y = empty([size.Images, size.Positions, (long)size.Heads * size.Width], float32);
+        Tensor y = empty([size.Images, size.Positions, (long)size.Heads * size.Width], qkv.dtype);
         Tensor normalizers = empty([size.Images, size.Heads, size.Positions], float32);
         Apply(size, qkv, y, normalizers);
         ctx.save_for_backward([qkv, y, normalizers]);
@@ -56,12 +56,17 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         using Tensor given = grad_output;
         var saved = ctx.get_saved_variables();
         var size = (AttentionSize)ctx.get_data(Settings);
-        Tensor dy = given.contiguous(), dqkv = empty(saved[0].shape, float32);
-        float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]), normalizers = HostMemory.Pointer(saved[2]);
+        Tensor dy = given.contiguous(), dqkv = empty(saved[0].shape, saved[0].dtype);
+        float* normalizers = HostMemory.Pointer(saved[2]);
+        if (saved[0].dtype == ScalarType.BFloat16)
+        {
+            BFloat16Attention.Backward(
+                MatrixUnit.Current!, size, HostMemory.Narrow(saved[0]), HostMemory.Narrow(saved[1]), normalizers, HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
+            return ReturnedGradients.Pass(dqkv, null);
+        }
+        float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]);
         int lanes = LanesFor(size);
-        if (MatrixUnit.Current is { } unit && BFloat16Attention.Takes(size))
-            BFloat16Attention.Backward(unit, size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        else if (lanes == 16)
+        if (lanes == 16)
             AttentionKernel<Lanes512>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else if (lanes == 8)
             AttentionKernel<Lanes256>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
@@ -73,16 +78,22 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
     {
         float* statistics = normalizers is null ? null : HostMemory.Pointer(normalizers);
+        if (qkv.dtype == ScalarType.BFloat16)
+        {
+            BFloat16Attention.Apply(MatrixUnit.Current!, size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), statistics);
+            return;
+        }
         int lanes = LanesFor(size);
-        if (MatrixUnit.Current is { } unit && BFloat16Attention.Takes(size))
-            BFloat16Attention.Apply(unit, size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-        else if (lanes == 16)
+        if (lanes == 16)
             AttentionKernel<Lanes512>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else if (lanes == 8)
             AttentionKernel<Lanes256>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else
             AttentionKernel<Lanes128>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
     }
+
+    private static bool TakesNarrow(Tensor qkv, AttentionSize size) =>
+        MatrixUnit.Current is not null && BFloat16Attention.Takes(size) && qkv.device_type == DeviceType.CPU && qkv.numel() is > 0 and <= int.MaxValue / sizeof(float);
 
     private static int LanesFor(AttentionSize size) => Math.Min(Lanes.Dividing(size.Positions), Lanes.Dividing(size.Width));
 }

@@ -16,7 +16,8 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
     /// <returns>[N, A + B, H, W].</returns>
     public static Tensor Apply(Tensor a, Tensor b)
     {
-        if (!HostKernels.Take(a, b) || a.numel() + b.numel() > int.MaxValue / sizeof(float))
+        bool narrow = a.dtype == ScalarType.BFloat16 && b.dtype == a.dtype && a.device_type == DeviceType.CPU && a.numel() > 0;
+        if (!(narrow || HostKernels.Take(a, b)) || a.numel() + b.numel() > int.MaxValue / sizeof(float))
             return cat([a, b], 1);
         if (!is_grad_enabled())
             return Join(a, b);
@@ -40,17 +41,17 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         using Tensor given = grad_outputs[0];
         Tensor joined = ChannelsLast.Pixels(given);
         long[] shape = joined.shape;
-        var (first, second) = ((int)(long)ctx.get_data(Settings), (int)(shape[3] - (long)ctx.get_data(Settings)));
-        Tensor da = empty([shape[0], shape[1], shape[2], first], float32), db = empty([shape[0], shape[1], shape[2], second], float32);
-        float* from = HostMemory.Pointer(joined), toA = HostMemory.Pointer(da), toB = HostMemory.Pointer(db);
-        int pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
+        long channels = (long)ctx.get_data(Settings);
+        Tensor da = empty([shape[0], shape[1], shape[2], channels], joined.dtype), db = empty([shape[0], shape[1], shape[2], shape[3] - channels], joined.dtype);
+        byte* from = Bytes(joined), toA = Bytes(da), toB = Bytes(db);
+        int first = PixelBytes(da), second = PixelBytes(db), pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
         Cores.Run(rows, row =>
         {
             for (nint pixel = (nint)row * pixels; pixel < ((nint)row + 1) * pixels; pixel++)
             {
-                float* source = from + pixel * (first + second);
-                ImageSource.Copy(source, toA + pixel * first, first);
-                ImageSource.Copy(source + first, toB + pixel * second, second);
+                byte* source = from + pixel * (first + second);
+                Copy(source, toA + pixel * first, first);
+                Copy(source + first, toB + pixel * second, second);
             }
         });
         return ReturnedGradients.Pass(da.permute(0, 3, 1, 2), db.permute(0, 3, 1, 2));
@@ -61,18 +62,24 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         using Tensor pixelsA = ChannelsLast.Pixels(a);
         using Tensor pixelsB = ChannelsLast.Pixels(b);
         long[] shape = pixelsA.shape;
-        int first = (int)shape[3], second = (int)pixelsB.shape[3], pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
-        using Tensor joined = empty([shape[0], shape[1], shape[2], first + second], float32);
-        float* fromA = HostMemory.Pointer(pixelsA), fromB = HostMemory.Pointer(pixelsB), to = HostMemory.Pointer(joined);
+        using Tensor joined = empty([shape[0], shape[1], shape[2], shape[3] + pixelsB.shape[3]], a.dtype);
+        byte* fromA = Bytes(pixelsA), fromB = Bytes(pixelsB), to = Bytes(joined);
+        int first = PixelBytes(pixelsA), second = PixelBytes(pixelsB), pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
         Cores.Run(rows, row =>
         {
             for (nint pixel = (nint)row * pixels; pixel < ((nint)row + 1) * pixels; pixel++)
             {
-                float* target = to + pixel * (first + second);
-                ImageSource.Copy(fromA + pixel * first, target, first);
-                ImageSource.Copy(fromB + pixel * second, target + first, second);
+                byte* target = to + pixel * (first + second);
+                Copy(fromA + pixel * first, target, first);
+                Copy(fromB + pixel * second, target + first, second);
             }
         });
         return joined.permute(0, 3, 1, 2);
     }
+
+    private static byte* Bytes(Tensor tensor) => (byte*)HostMemory.Pointer(tensor);
+
+    private static int PixelBytes(Tensor pixels) => (int)pixels.shape[3] * (pixels.dtype == ScalarType.BFloat16 ? sizeof(ushort) : sizeof(float));
+
+    private static void Copy(byte* from, byte* to, int count) => new ReadOnlySpan<byte>(from, count).CopyTo(new Span<byte>(to, count));
 }

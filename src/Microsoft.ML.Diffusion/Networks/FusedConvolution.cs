@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>How a <see cref="FusedConvolution"/> reads its input.</summary>
@@ -5,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Doubled">Whether the image is doubled first.</param>
 internal sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled) : SurroundedSettings(Norm);
 
-/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/>; it also doubles the image as it reads it.</summary>
+/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
 internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolution, ConvolutionSettings>
 {
     /// <summary>Runs it where it can.</summary>
@@ -20,7 +22,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false, Fork? fork = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
-        if (!HostKernels.Take(x, weight) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !NormBatch.Takes(shape[1]))))
+        if (!(HostKernels.Take(x, weight) || HostKernels.TakeNarrow(x, weight, kernel[1], kernel[0])) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !NormBatch.Takes(shape[1]))))
             return null;
         long pixels = shape[0] * shape[2] * shape[3] * (doubled ? 4 : 1);
         if (pixels * Math.Max(kernel[0], kernel[1]) > int.MaxValue / sizeof(float))
@@ -32,7 +34,13 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     protected override Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, ConvolutionSettings settings)
     {
         var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
-        Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], float32);
+        Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
+        if (UnitFor(pixels) is { } unit)
+        {
+            BFloat16Convolution.Apply(
+                unit, size, NarrowSourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+            return y;
+        }
         ConvolutionKernel.Apply(
             size, SourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
         return y;
@@ -42,25 +50,38 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ConvolutionSettings settings)
     {
         var size = SizeOf(pixels.shape, dWeight.shape[0], settings.Doubled);
-        ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+        if (UnitFor(pixels) is { } unit)
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+        else
+            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
     }
 
     /// <inheritdoc/>
     protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ConvolutionSettings settings)
     {
         var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
-        Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], float32);
-        ConvolutionKernel.Apply(
-            size with { Inputs = size.Outputs, Outputs = size.Inputs }, Gradient(dy, size), HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Pointer(dx));
+        Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
+        var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };
+        if (UnitFor(dy) is { } unit)
+        {
+            var gradient = new BFloat16Image(HostMemory.Narrow(dy), size.Height, size.Width, size.Outputs);
+            BFloat16Convolution.Apply(unit, back, gradient, HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Narrow(dx));
+        }
+        else
+        {
+            var gradient = new ImageSource(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
+            ConvolutionKernel.Apply(back, gradient, HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Pointer(dx));
+        }
         if (!settings.Doubled)
             return dx;
         using Tensor large = dx;
-        Tensor halved = empty(shape, float32);
-        ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Pointer(large), HostMemory.Pointer(halved));
+        Tensor halved = empty(shape, dy.dtype);
+        if (dy.dtype == ScalarType.BFloat16)
+            ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Narrow(large), HostMemory.Narrow(halved));
+        else
+            ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Pointer(large), HostMemory.Pointer(halved));
         return halved;
     }
-
-    private static ImageSource Gradient(Tensor dy, in ConvolutionSize size) => new(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
 
     private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)
     {
@@ -75,5 +96,14 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         long[] shape = pixels.shape;
         var (height, width, channels) = ((int)shape[1], (int)shape[2], (int)shape[3]);
         return settings.Doubled ? new DoubledSource(HostMemory.Pointer(pixels), height, width, channels) : new ImageSource(HostMemory.Pointer(pixels), height, width, channels);
+    }
+
+    private static BFloat16Source NarrowSourceOf(Tensor pixels, NormBatch? norm, ConvolutionSettings settings)
+    {
+        if (norm is not null)
+            return new BFloat16Norm(norm);
+        long[] shape = pixels.shape;
+        var (height, width, channels) = ((int)shape[1], (int)shape[2], (int)shape[3]);
+        return settings.Doubled ? new BFloat16Doubled(HostMemory.Narrow(pixels), height, width, channels) : new BFloat16Image(HostMemory.Narrow(pixels), height, width, channels);
     }
 }

@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>How a <see cref="FusedProduct"/> reads its input.</summary>
@@ -5,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Window">The sizes.</param>
 internal sealed record ProductSettings(NormSettings? Norm, WindowSize Window) : SurroundedSettings(Norm);
 
-/// <summary>A 1x1 convolution, or a strided one over its windows, as a matrix product, over <see cref="LinearKernel"/>.</summary>
+/// <summary>A 1x1 convolution, or a strided one over its windows, as a matrix product, over <see cref="LinearKernel"/> or <see cref="BFloat16Product"/>.</summary>
 internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, ProductSettings>
 {
     /// <summary>Runs it where it can.</summary>
@@ -23,7 +25,8 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
-        if (!HostKernels.Take(x, weight) || kernel[2] != kernel[3] || LinearKernel.LanesFor(kernel[1], kernel[0]) == 0)
+        bool taken = HostKernels.Take(x, weight) || HostKernels.TakeNarrow(x, weight, kernel[1], kernel[0]);
+        if (!taken || kernel[2] != kernel[3] || LinearKernel.LanesFor(kernel[1], kernel[0]) == 0)
             return null;
         var window = new WindowSize((int)shape[0], (int)shape[2], (int)shape[3], (int)shape[1], (int)kernel[2], stride, before, after);
         if (norm is not null && !(window.IsPointwise && NormBatch.Takes(shape[1])))
@@ -38,7 +41,14 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     {
         var window = settings.Window;
         int outputs = (int)kernel.shape[0];
-        Tensor y = empty([window.Images, window.OutputHeight, window.OutputWidth, outputs], float32);
+        Tensor y = empty([window.Images, window.OutputHeight, window.OutputWidth, outputs], pixels.dtype);
+        if (UnitFor(pixels) is { } unit)
+        {
+            BFloat16Product.Apply(
+                unit, window.Outputs, window.Numbers, outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
+                HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+            return y;
+        }
         LinearKernel.Apply(
             window.Outputs, window.Numbers, outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
             HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
@@ -49,6 +59,13 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ProductSettings settings)
     {
         var window = settings.Window;
+        if (UnitFor(pixels) is { } unit)
+        {
+            var pieces = new ProductPieces(
+                window.Outputs, window.Numbers, (int)dWeight.shape[0], HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Narrow(dy));
+            BFloat16Gradient.Add(unit, pieces, HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+            return;
+        }
         LinearKernel.WeightGradient(
             window.Outputs, window.Numbers, (int)dWeight.shape[0], HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(dy),
             HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
@@ -58,14 +75,26 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ProductSettings settings)
     {
         var window = settings.Window;
-        Tensor windows = window.IsPointwise ? empty(shape, float32) : empty([window.Outputs, window.Numbers], float32);
-        LinearKernel.Apply(
-            window.Outputs, (int)kernel.shape[0], window.Numbers, HostMemory.Pointer(dy), null, HostMemory.Pointer(kernel), transposed: true, null, null, HostMemory.Pointer(windows));
+        int outputs = (int)kernel.shape[0];
+        Tensor windows = window.IsPointwise ? empty(shape, dy.dtype) : empty([window.Outputs, window.Numbers], dy.dtype);
+        if (UnitFor(dy) is { } unit)
+        {
+            BFloat16Product.Apply(
+                unit, window.Outputs, outputs, window.Numbers, HostMemory.Narrow(dy), null, HostMemory.Pointer(kernel), transposed: true, null, null, HostMemory.Narrow(windows));
+        }
+        else
+        {
+            LinearKernel.Apply(
+                window.Outputs, outputs, window.Numbers, HostMemory.Pointer(dy), null, HostMemory.Pointer(kernel), transposed: true, null, null, HostMemory.Pointer(windows));
+        }
         if (window.IsPointwise)
             return windows;
         using Tensor all = windows;
-        Tensor dx = empty(shape, float32);
-        LinearKernel.AddWindows(window, HostMemory.Pointer(all), HostMemory.Pointer(dx));
+        Tensor dx = empty(shape, dy.dtype);
+        if (dy.dtype == ScalarType.BFloat16)
+            LinearKernel.AddWindows(window, HostMemory.Narrow(all), HostMemory.Narrow(dx));
+        else
+            LinearKernel.AddWindows(window, HostMemory.Pointer(all), HostMemory.Pointer(dx));
         return dx;
     }
 
@@ -74,5 +103,12 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         if (norm is not null)
             return new NormRows(norm);
         return window.IsPointwise ? null : new WindowRows(HostMemory.Pointer(pixels), window);
+    }
+
+    private static BFloat16Rows? NarrowSourceOf(Tensor pixels, NormBatch? norm, WindowSize window)
+    {
+        if (norm is not null)
+            return new BFloat16NormRows(norm);
+        return window.IsPointwise ? null : new BFloat16WindowRows(HostMemory.Narrow(pixels), window);
     }
 }

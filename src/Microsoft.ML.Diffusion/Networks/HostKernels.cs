@@ -10,4 +10,13 @@ internal static class HostKernels
     /// <param name="weight">The weight.</param>
     public static bool Take(Tensor x, Tensor weight) =>
         x.device_type == DeviceType.CPU && x.dtype == ScalarType.Float32 && weight.dtype == ScalarType.Float32 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+
+    /// <summary>Whether those of bfloat16 do: where the calling thread has a <see cref="MatrixUnit"/> and the channels fill it.</summary>
+    /// <param name="x">The input.</param>
+    /// <param name="weight">The weight.</param>
+    /// <param name="inputs">Numbers of the input that a product sums.</param>
+    /// <param name="outputs">Numbers that come out.</param>
+    public static bool TakeNarrow(Tensor x, Tensor weight, long inputs, long outputs) =>
+        x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && x.device_type == DeviceType.CPU && weight.dtype == ScalarType.Float32
+        && inputs % MatrixUnit.Depth == 0 && outputs % MatrixUnit.Side == 0 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
 }

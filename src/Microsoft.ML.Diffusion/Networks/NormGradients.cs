@@ -8,7 +8,7 @@ internal static class NormGradients
 
     /// <summary>Takes a gradient back through a norm.</summary>
     /// <param name="norm">The norm.</param>
-    /// <param name="gradient">[N, H, W, C]: dy, replaced by dx.</param>
+    /// <param name="gradient">[N, H, W, C] in the images' type: dy, replaced by dx.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
     /// <param name="scale">[N or 1, C] or null.</param>

@@ -73,6 +73,7 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     private static Tensor AddRows(Tensor h, Tensor projection)
     {
         using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
-        return h + rows;
+        using Tensor typed = rows.to(h.dtype);
+        return h + typed;
     }
 }

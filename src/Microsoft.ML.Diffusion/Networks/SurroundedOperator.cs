@@ -36,14 +36,14 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     public sealed override string Name => typeof(T).Name;
 
     /// <summary>Runs the operator.</summary>
-    /// <param name="x">[N, C, H, W] float32 on the CPU; not changed.</param>
+    /// <param name="x">[N, C, H, W] on the CPU, float32, or bfloat16 where a <see cref="MatrixUnit"/> takes it; not changed.</param>
     /// <param name="weight">[D, C, k, k].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
     /// <param name="addend">[N, D, H', W'] or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     /// <param name="settings">The settings.</param>
-    /// <returns>[N, D, H', W'] with the channels last in memory.</returns>
+    /// <returns>[N, D, H', W'] in x's type with the channels last in memory.</returns>
     protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork, S settings)
     {
         if (!is_grad_enabled())
@@ -84,7 +84,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var settings = (S)ctx.get_data(Settings);
         // TorchSharp hands over handles of its own and does not free them; an empty one where nobody used the output.
         using Tensor result = grad_outputs[0];
-        Tensor given = result.IsInvalid ? zeros(settings.OutputShape, float32) : result;
+        Tensor given = result.IsInvalid ? zeros(settings.OutputShape, saved[0].dtype) : result;
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
         var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
 
@@ -106,6 +106,11 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         return ReturnedGradients.Pass(
             [dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
     }
+
+    /// <summary>What multiplies activations of bfloat16; null: they are float32.</summary>
+    protected static MatrixUnit? UnitFor(Tensor activations) => activations.dtype == ScalarType.BFloat16
+        ? MatrixUnit.Current ?? throw new InvalidOperationException("The forward pass computed in bfloat16 on a matrix unit, the backward pass has none: both belong inside one use of it.")
+        : null;
 
     /// <summary>Computes the result.</summary>
     /// <param name="pixels">[N, H, W, C], the input before its norm.</param>
@@ -134,8 +139,14 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <returns>[N, H, W, C], in the current scope.</returns>
     protected abstract Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, S settings);
 
-    private static unsafe void AddTo(Tensor sum, Tensor gradient) =>
-        SumKernel.AddOnAllCores(HostMemory.Pointer(gradient), checked((int)sum.numel()), HostMemory.Pointer(sum));
+    private static unsafe void AddTo(Tensor sum, Tensor gradient)
+    {
+        int count = checked((int)sum.numel());
+        if (sum.dtype == ScalarType.BFloat16)
+            SumKernel.AddOnAllCores(HostMemory.Narrow(gradient), count, HostMemory.Narrow(sum));
+        else
+            SumKernel.AddOnAllCores(HostMemory.Pointer(gradient), count, HostMemory.Pointer(sum));
+    }
 
     private (Tensor Y, Tensor? Statistics) Forward(
         Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, S settings)

@@ -1,3 +1,4 @@
+using TorchSharp;
 using TorchSharp.Utils;
 
 namespace Microsoft.ML.Diffusion;
@@ -11,6 +12,7 @@ internal sealed class UNet : DenoisingNetwork
     /// <summary>A block with what follows it.</summary>
     private readonly record struct Stage(ResidualBlock Block, AttentionBlock? Attention, Downsample? Down, Upsample? Up);
 
+    private readonly bool _fillsMatrixUnit;
     private readonly ConditionEmbedding _condition;
     private readonly DropoutMask _dropout;
     private readonly Stage[] _down;
@@ -31,6 +33,7 @@ internal sealed class UNet : DenoisingNetwork
     {
         var init = new WeightInitializer(options.Initialization, initialize ? generator : null);
         var layout = new UNetLayout(options, shape);
+        _fillsMatrixUnit = layout.Down.Concat(layout.Middle).Concat(layout.Up).All(block => MatrixUnit.Takes(block.InChannels, block.OutChannels));
         _dropout = new(options.Dropout, NewDropoutGenerator(generator));
         _condition = new(options, shape, init, NonLinearity.Silu, _embeddingGroup);
         _stem = new(shape.Channels, options.BaseChannels, 3, init);
@@ -66,12 +69,16 @@ internal sealed class UNet : DenoisingNetwork
     }
 
     /// <inheritdoc/>
+    /// <remarks>A processor's norms read it as float32 whatever the activations are.</remarks>
+    private protected override ScalarType EmbeddingType(Tensor x) => x.device_type == DeviceType.CPU ? ScalarType.Float32 : x.dtype;
+
+    /// <inheritdoc/>
     private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
         using Tensor laidOut = ChannelsLast.Of(x);
         Tensor bottleneck = Contract(laidOut, embedding, skips);
-        return Expand(bottleneck, embedding, skips);
+        return Expand(bottleneck, embedding, skips, x.dtype);
     }
 
     /// <summary>The way down and the bottleneck.</summary>
@@ -82,6 +89,11 @@ internal sealed class UNet : DenoisingNetwork
     internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips)
     {
         Tensor h = Enter(x);
+        if (Narrows(h))
+        {
+            using Tensor wide = h;
+            h = wide.to(ScalarType.BFloat16);
+        }
         int next = 0;
         foreach (Stage stage in _down)
         {
@@ -99,7 +111,7 @@ internal sealed class UNet : DenoisingNetwork
     }
 
     /// <summary>The way up and the output; disposes the bottleneck's output and the skip connections.</summary>
-    internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips)
+    internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips, ScalarType type)
     {
         Tensor h = bottleneck;
         int next = _down.Length + _middle.Length;
@@ -118,9 +130,13 @@ internal sealed class UNet : DenoisingNetwork
             }
         }
         using (h)
+        using (Tensor last = h.to(type))
         using (NormArguments norm = _output.Norm.With(silu: true))
-            return _output.Convolution.Apply(h, norm);
+            return _output.Convolution.Apply(last, norm);
     }
+
+    /// <summary>Whether the blocks compute in bfloat16 although the network was called with float32: where a matrix unit is to be used and the channels fill it.</summary>
+    private bool Narrows(Tensor h) => _fillsMatrixUnit && MatrixUnit.Current is not null && h.dtype == ScalarType.Float32 && h.device_type == DeviceType.CPU;
 
     private Tensor Enter(Tensor x)
     {

@@ -46,8 +46,10 @@ internal static class DeviceSelection
         UseAllCores();
         if (device.type != DeviceType.CPU)
             return default;
-        var unit = MatrixUnit.Enter(PrecisionPolicy.UnitFor(precision));
-        return PrecisionPolicy.TypeFor(precision) == ScalarType.Float32 ? new(HostAllocator.Keep(), Cores.Reserve(), unit) : new(default, default, unit);
+        MatrixUnit? wanted = PrecisionPolicy.UnitFor(precision);
+        var unit = MatrixUnit.Enter(wanted);
+        bool ours = wanted is not null || PrecisionPolicy.TypeFor(precision) == ScalarType.Float32;
+        return ours ? new(HostAllocator.Keep(), Cores.Reserve(), unit) : new(default, default, unit);
     }
 
     /// <summary>Work on a device.</summary>

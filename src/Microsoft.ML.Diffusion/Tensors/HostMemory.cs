@@ -14,7 +14,14 @@ internal static class HostMemory
     /// <param name="tensor">Float32, on the CPU, contiguous, under 2 GB; has to outlive the pointer.</param>
     public static unsafe float* Pointer(Tensor tensor) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tensor.bytes));
 
+    /// <summary>The first number of a tensor of bfloat16.</summary>
+    /// <param name="tensor">BFloat16, on the CPU, contiguous, under 2 GB; has to outlive the pointer.</param>
+    public static unsafe ushort* Narrow(Tensor tensor) => (ushort*)Pointer(tensor);
+
     /// <summary>The same; null for no tensor.</summary>
+    public static unsafe ushort* NarrowOrNull(Tensor? tensor) => tensor is null ? null : Narrow(tensor);
+
+    /// <summary>The same of float32; null for no tensor.</summary>
     public static unsafe float* PointerOrNull(Tensor? tensor) => tensor is null ? null : Pointer(tensor);
 
     /// <summary>Makes a tensor of numbers.</summary>

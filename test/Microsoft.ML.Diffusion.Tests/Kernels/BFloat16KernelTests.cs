@@ -9,8 +9,11 @@ namespace Microsoft.ML.Diffusion.Tests;
 [TestClass]
 public sealed unsafe class BFloat16KernelTests
 {
-    /// <summary>Of the largest number: sums are float32.</summary>
+    /// <summary>Of the largest number, where sums are written as float32.</summary>
     private const double Tolerance = 3e-6;
+
+    /// <summary>Of the largest number, where they are rounded to bfloat16: half a unit of its 8 bits.</summary>
+    private const double Rounding = 1 / 256.0;
 
     /// <summary>N, H, W, C, D.</summary>
     private static (int N, int Height, int Width, int Inputs, int Outputs)[] Shapes =>
@@ -41,16 +44,16 @@ public sealed unsafe class BFloat16KernelTests
     {
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
         float[] x = Rounded(1, n * height * width * inputs), w = Rounded(2, 9 * inputs * outputs);
-        float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, n * height * width * outputs);
+        float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, n * height * width * outputs);
         foreach (bool turned in (bool[])[false, true])
         {
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
-            Assert.IsLessThan(Tolerance, KernelData.Error(want, Convolve(unit, size, x, w, turned, null, null)), $"turned: {turned}");
-            Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(want, bias, addend), Convolve(unit, size, x, w, turned, bias, addend)), $"with both, turned: {turned}");
+            Check(want, Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
+            Check(WrittenOutConvolution.Plus(want, bias, addend), Convolve(unit, size, x, w, turned, bias, addend), $"with both, turned: {turned}");
         }
         double[] plain = WrittenOutConvolution.Apply(size, x, w, turned: false);
-        Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(plain, bias, null), Convolve(unit, size, x, w, false, bias, null)), "with bias");
-        Assert.IsLessThan(Tolerance, KernelData.Error(WrittenOutConvolution.Plus(plain, null, addend), Convolve(unit, size, x, w, false, null, addend)), "with an addend");
+        Check(WrittenOutConvolution.Plus(plain, bias, null), Convolve(unit, size, x, w, false, bias, null), "with bias");
+        Check(WrittenOutConvolution.Plus(plain, null, addend), Convolve(unit, size, x, w, false, null, addend), "with an addend");
     }
 
     [TestMethod]
@@ -74,16 +77,15 @@ public sealed unsafe class BFloat16KernelTests
         {
             foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (32, 96), (96, 64)])
             {
-                float[] x = Rounded(1, rows * inputs), weight = Rounded(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, rows * outputs);
+                float[] x = Rounded(1, rows * inputs), weight = Rounded(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = Rounded(4, rows * outputs);
                 foreach (bool transposed in (bool[])[false, true])
                 {
                     double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed);
                     foreach (bool source in (bool[])[false, true])
                     {
                         string what = $"{rows} rows, {inputs} to {outputs}, transposed: {transposed}, source: {source}";
-                        Assert.IsLessThan(Tolerance, KernelData.Error(want, Multiply(unit, rows, inputs, outputs, x, source, weight, transposed, null, null)), what);
-                        Assert.IsLessThan(
-                            Tolerance, KernelData.Error(WrittenOutConvolution.Plus(want, bias, addend), Multiply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend)), what);
+                        Check(want, Multiply(unit, rows, inputs, outputs, x, source, weight, transposed, null, null), what);
+                        Check(WrittenOutConvolution.Plus(want, bias, addend), Multiply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend), what);
                     }
                 }
             }
@@ -165,21 +167,72 @@ public sealed unsafe class BFloat16KernelTests
             0x7F80_0000, 0xFF80_0000, 0x7FC0_0000, 0xFFC0_0000,
         ];
         float[] numbers = [.. bits.Select(BitConverter.UInt32BitsToSingle), .. KernelData.Numbers(1, 48)];
-        ushort[] row = new ushort[64], pairs = new ushort[64];
-        fixed (float* from = numbers)
-        fixed (ushort* to = row, interleaved = pairs)
+        ushort[] row = new ushort[64], rounded = new ushort[64];
+        float[] wide = new float[64];
+        fixed (float* from = numbers, back = wide)
+        fixed (ushort* to = row, also = rounded)
         {
             BFloat16Layout.Row(from, 64, to);
-            BFloat16Layout.Pairs(from, from + 32, 32, interleaved);
+            BFloat16Layout.Round(from, 64, also);
+            for (int i = 0; i < 64; i += 16)
+                Lanes512.Store(NarrowElement.Load((NarrowElement*)(to + i)), back + i);
         }
         using Tensor all = tensor(numbers);
         using Tensor narrow = all.to(ScalarType.BFloat16);
-        using Tensor wide = narrow.to(float32);
-        float[] want = wide.data<float>().ToArray();
+        using Tensor widened = narrow.to(float32);
+        float[] want = widened.data<float>().ToArray();
         for (int i = 0; i < 64; i++)
         {
             Assert.AreEqual(want[i], WrittenOutUnit.Widen(row[i]), $"number {i}, {numbers[i]}");
-            Assert.AreEqual(row[i], pairs[i % 32 * 2 + i / 32], "in pairs");
+            Assert.AreEqual(want[i], wide[i], $"number {i}, {numbers[i]}, and back");
+        }
+        CollectionAssert.AreEqual(row, rounded);
+    }
+
+    /// <summary>N, T, heads, d; the last keeps its weights in two parts.</summary>
+    private static IEnumerable<object[]> AttentionShapes =>
+        from unit in Units
+        from s in ((int N, int T, int Heads, int Width)[])[(2, 32, 1, 32), (1, 96, 2, 64), (2, 64, 3, 32), (1, 544, 1, 64)]
+        select new object[] { unit, s.N, s.T, s.Heads, s.Width };
+
+    [TestMethod]
+    [DynamicData(nameof(AttentionShapes))]
+    public void AttentionIsThatOfThePlainOperators(string unit, int images, int positions, int heads, int width)
+    {
+        using var scope = NewDisposeScope();
+        var size = new AttentionSize(images, positions, heads, width);
+        Tensor qkv = KernelData.Draw(1, images, positions, 3 * heads * width).to(ScalarType.BFloat16), leaf = qkv.to(float64).requires_grad_();
+        Tensor parts = leaf.reshape(images, positions, 3, heads, width).permute(2, 0, 3, 1, 4);
+        Tensor logits = parts.select(0, 0).matmul(parts.select(0, 1).transpose(-1, -2)) / Math.Sqrt(width);
+        Tensor want = logits.softmax(-1).matmul(parts.select(0, 2)).transpose(1, 2).reshape(images, positions, heads * width);
+        Tensor dy = KernelData.Draw(2, want.shape).to(ScalarType.BFloat16);
+        (want * dy.to(float64)).sum().backward();
+
+        Tensor y = full(want.shape, float.NaN, ScalarType.BFloat16), normalizers = empty([images, heads, positions], float32);
+        Tensor dqkv = full(qkv.shape, float.NaN, ScalarType.BFloat16);
+        KernelData.Poison(1_000_000);
+        BFloat16Attention.Apply(Unit(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers));
+        KernelData.Poison(1_000_000);
+        BFloat16Attention.Backward(
+            Unit(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers), HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
+        // Weights and their slopes are rounded on the way, each to 8 bits.
+        Assert.IsLessThan(2 * Rounding, KernelData.Error(want, y));
+        Assert.IsLessThan(1e-4, KernelData.Error(logits.exp().sum(-1).log(), normalizers));
+        for (int part = 0; part < 3; part++)
+        {
+            Tensor wanted = leaf.grad!.narrow(2, part * heads * width, heads * width), got = dqkv.narrow(2, part * heads * width, heads * width);
+            Assert.IsLessThan(2 * Rounding, KernelData.Error(wanted, got), $"part {part}");
+        }
+    }
+
+    private static void Check(double[] want, float[] got, string what)
+    {
+        double largest = want.Max(Math.Abs);
+        for (int i = 0; i < want.Length; i++)
+        {
+            // Each number to its own half unit, and the sum's own error.
+            if (!(Math.Abs(got[i] - want[i]) <= Math.Abs(want[i]) * Rounding + largest * Tolerance))
+                Assert.Fail($"{what}: number {i} is {got[i]}, not {want[i]}");
         }
     }
 
@@ -215,23 +268,23 @@ public sealed unsafe class BFloat16KernelTests
     private static float[] Convolve(string unit, in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
     {
         KernelData.Poison(1_000_000);
-        var y = new float[size.Images * size.Height * size.Width * size.Outputs];
-        y.AsSpan().Fill(float.NaN);
-        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            BFloat16Convolution.Apply(Unit(unit), size, new ImageSource(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
-        return y;
+        ushort[] y = Nothing(size.Images * size.Height * size.Width * size.Outputs);
+        fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
+        fixed (float* pw = weight, pb = bias)
+            BFloat16Convolution.Apply(Unit(unit), size, new BFloat16Image(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
+        return [.. y.Select(WrittenOutUnit.Widen)];
     }
 
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, ConvolutionSize size, float[] x, float[] dy, bool bias)
     {
-        fixed (float* px = x, pdy = dy)
-            return Add(unit, new ConvolutionPieces(size, new ImageSource(px, size.Height, size.Width, size.Inputs), pdy), bias);
+        fixed (ushort* px = Narrow(x), pdy = Narrow(dy))
+            return Add(unit, new ConvolutionPieces(size, new BFloat16Image(px, size.Height, size.Width, size.Inputs), pdy), bias);
     }
 
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
     {
-        fixed (float* px = x, pdy = dy)
-            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy), bias);
+        fixed (ushort* px = Narrow(x), pdy = Narrow(dy))
+            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
     }
 
     private static (float[] DWeight, float[]? DBias) Add(string unit, GradientPieces pieces, bool bias)
@@ -251,9 +304,21 @@ public sealed unsafe class BFloat16KernelTests
     private static float[] Multiply(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
     {
         KernelData.Poison(100_000);
-        var y = new float[rows * outputs];
-        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            BFloat16Product.Apply(Unit(unit), rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py);
-        return y;
+        ushort[] y = Nothing(rows * outputs);
+        fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
+        fixed (float* pw = weight, pb = bias)
+            BFloat16Product.Apply(Unit(unit), rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
+        return [.. y.Select(WrittenOutUnit.Widen)];
+    }
+
+    /// <summary>The upper halves of numbers that bfloat16 holds; cuts off what it does not.</summary>
+    private static ushort[]? Narrow(float[]? numbers) => numbers is null ? null : [.. numbers.Select(number => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16))];
+
+    /// <summary>NaNs: what is not written shows.</summary>
+    private static ushort[] Nothing(int count) => [.. Enumerable.Repeat((ushort)0x7FC0, count)];
+
+    private sealed class ArrayRows(ushort[] x, int columns) : BFloat16Rows
+    {
+        public override void Read(nint first, int count, ushort* to) => x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<ushort>(to, count * columns));
     }
 }

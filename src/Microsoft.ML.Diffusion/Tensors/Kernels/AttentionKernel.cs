@@ -98,7 +98,7 @@ internal static unsafe class AttentionKernel<L>
     /// <summary>exp(scale·x − max) in place.</summary>
     /// <returns>The largest scale·x, and the sum of what was written.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static (float Max, float Sum) Softmax(float* x, int count, float scale)
+    private static (float Max, float Sum) Softmax(float* x, int count, float scale)
     {
         L largest = L.Load(x);
         for (int i = L.Count; i < count; i += L.Count)
@@ -115,7 +115,7 @@ internal static unsafe class AttentionKernel<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Scale(float* x, int count, float factor, float* to)
+    private static void Scale(float* x, int count, float factor, float* to)
     {
         L f = L.All(factor);
         for (int i = 0; i < count; i += L.Count)
@@ -123,7 +123,7 @@ internal static unsafe class AttentionKernel<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static float Dot(float* a, float* b, int count)
+    private static float Dot(float* a, float* b, int count)
     {
         L sum = default;
         for (int i = 0; i < count; i += L.Count)
@@ -133,7 +133,7 @@ internal static unsafe class AttentionKernel<L>
 
     /// <summary>Products to weights, and the gradient of the weights to that of the products: scale·weight·(gradient − mean).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Slopes(float* weights, float* slopes, int count, float scale, float normalizer, float mean)
+    private static void Slopes(float* weights, float* slopes, int count, float scale, float normalizer, float mean)
     {
         L factor = L.All(scale), offset = L.All(-normalizer), middle = L.All(mean);
         for (int i = 0; i < count; i += L.Count)

@@ -26,19 +26,22 @@ internal static class LaneMath<L>
         return L.Scale(p, n);
     }
 
-    /// <summary>1/(1 + e⁻ˣ) to 4 digits, what bfloat16 keeps and one more: 2ⁿ times a polynomial of degree 3 (minimax over ±½), a reciprocal without refinement.</summary>
+    /// <summary>2ˣ to 4 digits, one more than bfloat16 keeps: 2ⁿ times a polynomial of degree 3 (minimax over ±½). Below −126 it is 2⁻¹²⁶, above 126 it is 2¹²⁶.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static L RoughSigmoid(L x)
+    public static L RoughExp2(L x)
     {
-        // 2^(−x·log₂ e), kept where its exponent is a float's.
-        L t = L.Min(L.All(126), L.Max(L.All(-126), x * L.All(-1.44269504f)));
-        L n = t + L.All(12582912) - L.All(12582912);
-        L r = t - n;
+        x = L.Min(L.All(126), L.Max(L.All(-126), x));
+        L n = x + L.All(12582912) - L.All(12582912);
+        L r = x - n;
         L p = L.Fma(L.All(5.51716691e-2f), r, L.All(2.42611122e-1f));
         p = L.Fma(p, r, L.All(6.93260985e-1f));
         p = L.Fma(p, r, L.All(9.99928074e-1f));
-        return L.RoughReciprocal(L.All(1) + L.Scale(p, n));
+        return L.Scale(p, n);
     }
+
+    /// <summary>1/(1 + e⁻ˣ) to 4 digits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L RoughSigmoid(L x) => L.RoughReciprocal(L.All(1) + RoughExp2(x * L.All(-1.44269504f)));
 
     /// <summary>1/(1 + e⁻ˣ).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,6 +1,6 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>Products of many rows with a weight: over the calling thread's <see cref="MatrixUnit"/> where it has one and the sides fill it, else in the widest registers that they fill.</summary>
+/// <summary>Products of many rows of float32 with a weight, in the widest registers that its sides fill; what belongs to their surroundings, also of bfloat16.</summary>
 internal static unsafe class LinearKernel
 {
     /// <summary>Floats of the register for a weight; 0 where there is none.</summary>
@@ -13,9 +13,7 @@ internal static unsafe class LinearKernel
     public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(inputs, outputs))
-            BFloat16Product.Apply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
-        else if (lanes == 16)
+        if (lanes == 16)
             LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
         else if (lanes == 8)
             LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
@@ -27,9 +25,7 @@ internal static unsafe class LinearKernel
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (MatrixUnit.Current is { } unit && MatrixUnit.Takes(inputs, outputs))
-            BFloat16Gradient.Add(unit, new ProductPieces(rows, inputs, outputs, x, source, dy), dWeight, dBias);
-        else if (lanes == 16)
+        if (lanes == 16)
             LinearProduct<Lanes512>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else if (lanes == 8)
             LinearProduct<Lanes256>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
@@ -58,5 +54,33 @@ internal static unsafe class LinearKernel
                 SumKernel.Add(from + left * size.Channels, (right - left) * size.Channels, dx + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels);
             }
         }
+    });
+
+    /// <summary>The same of bfloat16, summed in float32; channels are a multiple of 16.</summary>
+    /// <param name="size">The sizes.</param>
+    /// <param name="windows">[N·H'·W', k·k·C].</param>
+    /// <param name="dx">[N, H, W, C], written.</param>
+    public static void AddWindows(WindowSize size, ushort* windows, ushort* dx) => Cores.Run(size.Images, image =>
+    {
+        nint outputs = size.Outputs / size.Images, numbers = (nint)size.Height * size.Width * size.Channels;
+        float* sums = KernelMemory.Own(numbers);
+        new Span<float>(sums, checked((int)numbers)).Clear();
+        int segment = size.Kernel * size.Channels;
+        var from = (NarrowElement*)windows + image * outputs * size.Kernel * segment;
+        for (nint output = image * outputs; output < (image + 1) * outputs; output++)
+        {
+            var (_, y, x) = size.Window(output);
+            int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
+            for (int row = 0; row < size.Kernel; row++, y++, from += segment)
+            {
+                if (y < 0 || y >= size.Height || right <= left)
+                    continue;
+                float* to = sums + ((nint)y * size.Width + x + left) * size.Channels;
+                NarrowElement* window = from + left * size.Channels;
+                for (int i = 0; i < (right - left) * size.Channels; i += Lanes512.Count)
+                    Lanes512.Store(Lanes512.Load(to + i) + NarrowElement.Load(window + i), to + i);
+            }
+        }
+        BFloat16Layout.Round(sums, numbers, dx + image * numbers);
     });
 }

@@ -1,3 +1,5 @@
+using TorchSharp;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <param name="Groups">Groups of channels that share mean and variance.</param>
@@ -6,11 +8,12 @@ namespace Microsoft.ML.Diffusion;
 internal sealed record NormSettings(int Groups, double Epsilon, bool Silu);
 
 /// <summary>
-/// The group norm of a batch with what follows it, over <see cref="NormKernel{L}"/>, an image a core. It looks into the tensors it is made of; they have to outlive it.
+/// The group norm of a batch with what follows it, over <see cref="NormKernel{L, E}"/>, an image a core. It looks into the tensors it is made of; they have to outlive it.
 /// </summary>
 internal sealed unsafe class NormBatch
 {
-    private readonly float* _x;
+    private readonly void* _x;
+    private readonly bool _narrow;
     private readonly float* _weight;
     private readonly float* _bias;
     private readonly float* _scale;
@@ -20,7 +23,7 @@ internal sealed unsafe class NormBatch
     private readonly int _lanes;
 
     /// <summary>Wraps.</summary>
-    /// <param name="pixels">[N, H, W, C], contiguous.</param>
+    /// <param name="pixels">[N, H, W, C], contiguous; float32, or bfloat16 where channels are a multiple of 32.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
     /// <param name="scale">[N or 1, C] contiguous, or null.</param>
@@ -33,6 +36,7 @@ internal sealed unsafe class NormBatch
         (Images, Height, Width, Channels) = ((int)shape[0], (int)shape[1], (int)shape[2], (int)shape[3]);
         Settings = settings;
         _x = HostMemory.Pointer(pixels);
+        _narrow = pixels.dtype == ScalarType.BFloat16;
         _weight = HostMemory.Pointer(weight);
         _bias = HostMemory.Pointer(bias);
         _scale = scale is null ? null : HostMemory.Pointer(scale);
@@ -57,8 +61,11 @@ internal sealed unsafe class NormBatch
     /// <summary>Whether there is a kernel for so many channels.</summary>
     public static bool Takes(long channels) => Lanes.Dividing(channels) > 0;
 
-    /// <summary>The first pixel of an image.</summary>
-    public float* Image(int image) => _x + image * Pixels * Channels;
+    /// <summary>The first pixel of an image of float32.</summary>
+    public float* Image(int image) => (float*)_x + image * Pixels * Channels;
+
+    /// <summary>The first pixel of an image of bfloat16.</summary>
+    public ushort* NarrowImage(int image) => (ushort*)_x + image * Pixels * Channels;
 
     /// <summary>The batch normalised, a row at a time.</summary>
     public PixelSource Source() => _lanes switch
@@ -71,15 +78,14 @@ internal sealed unsafe class NormBatch
     /// <summary>Measures every image.</summary>
     public void Measure() => Cores.Run(Images, image =>
     {
-        var means = new Span<float>(_statistics + (nint)image * 2 * Settings.Groups, Settings.Groups);
-        var inverses = new Span<float>(_statistics + ((nint)image * 2 + 1) * Settings.Groups, Settings.Groups);
-        float* scratch = KernelMemory.Own(2 * Channels);
-        if (_lanes == 16)
-            NormKernel<Lanes512>.Measure(Image(image), Pixels, Channels, Settings.Epsilon, means, inverses, scratch);
+        if (_narrow)
+            Measure<Lanes512, NarrowElement>(image);
+        else if (_lanes == 16)
+            Measure<Lanes512, WideElement<Lanes512>>(image);
         else if (_lanes == 8)
-            NormKernel<Lanes256>.Measure(Image(image), Pixels, Channels, Settings.Epsilon, means, inverses, scratch);
+            Measure<Lanes256, WideElement<Lanes256>>(image);
         else
-            NormKernel<Lanes128>.Measure(Image(image), Pixels, Channels, Settings.Epsilon, means, inverses, scratch);
+            Measure<Lanes128, WideElement<Lanes128>>(image);
     });
 
     /// <summary>Computes the factors of y = act(x·factor + offset), one pair a channel.</summary>
@@ -104,7 +110,7 @@ internal sealed unsafe class NormBatch
     /// <param name="y">[N, H, W, C], written.</param>
     public void Apply(float* y) => Cores.Run(Images, image => Apply(image * Pixels, (int)Pixels, y + image * Pixels * Channels));
 
-    /// <summary>Writes some of the batch's pixels normalised.</summary>
+    /// <summary>Writes some of the batch's pixels normalised; a batch of float32.</summary>
     /// <param name="first">The first pixel, counted over the batch.</param>
     /// <param name="count">How many.</param>
     /// <param name="y">[count, C], written.</param>
@@ -113,14 +119,30 @@ internal sealed unsafe class NormBatch
         float* factor = stackalloc float[2 * Channels], offset = factor + Channels;
         while (count > 0)
         {
-            int image = (int)(first / Pixels), here = (int)Math.Min(count, (image + 1) * Pixels - first);
-            Factors(image, factor, offset);
+            int here = Next(first, count, factor, offset);
             if (_lanes == 16)
-                NormKernel<Lanes512>.Apply(_x + first * Channels, here, Channels, factor, offset, Settings.Silu, y, Channels);
+                Apply<Lanes512>(first, here, factor, offset, y);
             else if (_lanes == 8)
-                NormKernel<Lanes256>.Apply(_x + first * Channels, here, Channels, factor, offset, Settings.Silu, y, Channels);
+                Apply<Lanes256>(first, here, factor, offset, y);
             else
-                NormKernel<Lanes128>.Apply(_x + first * Channels, here, Channels, factor, offset, Settings.Silu, y, Channels);
+                Apply<Lanes128>(first, here, factor, offset, y);
+            first += here;
+            count -= here;
+            y += (nint)here * Channels;
+        }
+    }
+
+    /// <summary>The same for a batch of bfloat16.</summary>
+    /// <param name="first">The first pixel, counted over the batch.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="y">[count, C], written.</param>
+    public void Apply(nint first, int count, ushort* y)
+    {
+        float* factor = stackalloc float[2 * Channels], offset = factor + Channels;
+        while (count > 0)
+        {
+            int here = Next(first, count, factor, offset);
+            NormKernel<Lanes512, NarrowElement>.Apply((NarrowElement*)_x + first * Channels, here, Channels, Channels, factor, offset, Settings.Silu, (NarrowElement*)y, Channels);
             first += here;
             count -= here;
             y += (nint)here * Channels;
@@ -128,13 +150,39 @@ internal sealed unsafe class NormBatch
     }
 
     /// <summary>Takes the gradient of the result back to the input.</summary>
-    /// <param name="gradient">[N, H, W, C]: dy, replaced by dx.</param>
+    /// <param name="gradient">[N, H, W, C] in the batch's type: dy, replaced by dx.</param>
     /// <param name="sums">[N, C], written: Σ dz over an image's pixels.</param>
     /// <param name="products">[N, C], written: Σ dz·n(x) over an image's pixels.</param>
-    public void Backward(float* gradient, float* sums, float* products) => Cores.Run(Images, image =>
+    public void Backward(void* gradient, float* sums, float* products) => Cores.Run(Images, image =>
+    {
+        if (_narrow)
+            Backward<Lanes512, NarrowElement>(image, (NarrowElement*)gradient, sums, products);
+        else if (_lanes == 16)
+            Backward<Lanes512, WideElement<Lanes512>>(image, (WideElement<Lanes512>*)gradient, sums, products);
+        else if (_lanes == 8)
+            Backward<Lanes256, WideElement<Lanes256>>(image, (WideElement<Lanes256>*)gradient, sums, products);
+        else
+            Backward<Lanes128, WideElement<Lanes128>>(image, (WideElement<Lanes128>*)gradient, sums, products);
+    });
+
+    private void Measure<L, E>(int image)
+        where L : unmanaged, ILanes<L>
+        where E : unmanaged, IElement<E, L>
+    {
+        var means = new Span<float>(_statistics + (nint)image * 2 * Settings.Groups, Settings.Groups);
+        var inverses = new Span<float>(_statistics + ((nint)image * 2 + 1) * Settings.Groups, Settings.Groups);
+        NormKernel<L, E>.Measure((E*)_x + image * Pixels * Channels, Pixels, Channels, Settings.Epsilon, means, inverses, KernelMemory.Own(2 * Channels));
+    }
+
+    private void Apply<L>(nint first, int count, float* factor, float* offset, float* y)
+        where L : unmanaged, ILanes<L> =>
+        NormKernel<L, WideElement<L>>.Apply((WideElement<L>*)_x + first * Channels, count, Channels, Channels, factor, offset, Settings.Silu, (WideElement<L>*)y, Channels);
+
+    private void Backward<L, E>(int image, E* gradient, float* sums, float* products)
+        where L : unmanaged, ILanes<L>
+        where E : unmanaged, IElement<E, L>
     {
         float* factor = KernelMemory.Own(6 * Channels), offset = factor + Channels, mean = offset + Channels, inverse = mean + Channels;
-        float* scratch = inverse + Channels;
         Factors(image, factor, offset);
         float* statistics = _statistics + (nint)image * 2 * Settings.Groups;
         int width = Channels / Settings.Groups;
@@ -143,14 +191,18 @@ internal sealed unsafe class NormBatch
             new Span<float>(mean + group * width, width).Fill(statistics[group]);
             new Span<float>(inverse + group * width, width).Fill(statistics[Settings.Groups + group]);
         }
+        nint first = image * Pixels * Channels;
+        NormKernel<L, E>.Backward(
+            (E*)_x + first, gradient + first, Pixels, new(factor, offset, mean, inverse, Channels), Settings.Groups, Settings.Silu,
+            sums + (nint)image * Channels, products + (nint)image * Channels, inverse + Channels);
+    }
 
-        var forward = new NormCoefficients(factor, offset, mean, inverse, Channels);
-        float* own = gradient + image * Pixels * Channels, sum = sums + (nint)image * Channels, product = products + (nint)image * Channels;
-        if (_lanes == 16)
-            NormKernel<Lanes512>.Backward(Image(image), own, Pixels, forward, Settings.Groups, Settings.Silu, sum, product, scratch);
-        else if (_lanes == 8)
-            NormKernel<Lanes256>.Backward(Image(image), own, Pixels, forward, Settings.Groups, Settings.Silu, sum, product, scratch);
-        else
-            NormKernel<Lanes128>.Backward(Image(image), own, Pixels, forward, Settings.Groups, Settings.Silu, sum, product, scratch);
-    });
+    /// <summary>The factors of the image that a pixel lies in.</summary>
+    /// <returns>How many of the pixels do.</returns>
+    private int Next(nint first, int count, float* factor, float* offset)
+    {
+        int image = (int)(first / Pixels);
+        Factors(image, factor, offset);
+        return (int)Math.Min(count, (image + 1) * Pixels - first);
+    }
 }

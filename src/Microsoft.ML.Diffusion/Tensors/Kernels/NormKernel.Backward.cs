@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class NormKernel<L>
+internal static unsafe partial class NormKernel<L, E>
 {
     /// <summary>
     /// Takes a gradient back: dy to dz through SiLU, z = x·factor + offset; then to dx = r·(f·dz − Σf·dz/M − n(x)·Σf·dz·n(x)/M),
@@ -18,7 +18,7 @@ internal static unsafe partial class NormKernel<L>
     /// <param name="products">Written: [channels], Σ dz·n(x), n being the norm without weight and bias.</param>
     /// <param name="scratch">[2·channels].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Backward(float* x, float* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
+    public static void Backward(E* x, E* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
     {
         int channels = forward.Channels;
         BackThroughActivation(x, gradient, pixels, forward, silu, sums, products);
@@ -41,27 +41,27 @@ internal static unsafe partial class NormKernel<L>
         for (; pixels > 0; pixels--, x += channels, gradient += channels)
         {
             for (int c = 0; c < channels; c += L.Count)
-                L.Store(L.Fma(L.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(L.Load(x + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
+                E.Store(L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(x + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void BackThroughActivation(float* x, float* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
+    private static void BackThroughActivation(E* x, E* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
     {
         int channels = forward.Channels;
         for (int c = 0; c < channels; c += L.Count)
         {
             L factor = L.Load(forward.Factor + c), offset = L.Load(forward.Offset + c), mean = L.Load(forward.Mean + c), inverse = L.Load(forward.Inverse + c);
             L total = default, correlated = default, one = L.All(1);
-            float* from = x + c, to = gradient + c;
+            E* from = x + c, to = gradient + c;
             for (nint i = 0; i < pixels; i++, from += channels, to += channels)
             {
-                L value = L.Load(from), dz = L.Load(to);
+                L value = E.Load(from), dz = E.Load(to);
                 if (silu)
                 {
-                    L z = L.Fma(value, factor, offset), sigmoid = LaneMath<L>.Sigmoid(z);
+                    L z = L.Fma(value, factor, offset), sigmoid = E.Sigmoid(z);
                     dz *= sigmoid * L.Fma(z, one - sigmoid, one);
-                    L.Store(dz, to);
+                    E.Store(dz, to);
                 }
                 total += dz;
                 correlated = L.Fma(dz, (value - mean) * inverse, correlated);

@@ -23,20 +23,6 @@ internal abstract unsafe class PixelSource
     /// <param name="to">[width, stride]; what lies between channels and stride is left alone.</param>
     /// <param name="stride">From a pixel to the next, at least the channels.</param>
     public abstract void Read(int image, int row, float* room, float* to, int stride);
-
-    /// <summary>Writes one row of one image rounded to bfloat16.</summary>
-    /// <param name="image">Which image.</param>
-    /// <param name="row">Which row, inside the image.</param>
-    /// <param name="room">As <see cref="Begin"/> left it.</param>
-    /// <param name="to">[width, channels], written.</param>
-    /// <param name="count">width·channels; channels are a multiple of 32.</param>
-    /// <param name="channels">Their number.</param>
-    /// <param name="wide">[count], worked in.</param>
-    public virtual void ReadRounded(int image, int row, float* room, ushort* to, int count, int channels, float* wide)
-    {
-        Read(image, row, room, wide, channels);
-        BFloat16Layout.Row(wide, count, to);
-    }
 }
 
 /// <summary>Images as they lie in memory.</summary>
@@ -58,10 +44,6 @@ internal sealed unsafe class ImageSource(float* pixels, int height, int width, i
         for (int x = 0; x < width; x++, from += channels, to += stride)
             Copy(from, to, channels);
     }
-
-    /// <inheritdoc/>
-    public override void ReadRounded(int image, int row, float* room, ushort* to, int count, int channels, float* wide) =>
-        BFloat16Layout.Row(pixels + ((nint)image * height + row) * count, count, to);
 
     /// <summary>Copies floats.</summary>
     internal static void Copy(float* from, float* to, int count) =>
@@ -99,10 +81,6 @@ internal sealed unsafe class NormSource<L>(NormBatch norm) : PixelSource
     public override void Begin(int image, float* room) => norm.Factors(image, room, room + norm.Channels);
 
     /// <inheritdoc/>
-    public override void Read(int image, int row, float* room, float* to, int stride) => NormKernel<L>.Apply(
-        norm.Image(image) + (nint)row * norm.Width * norm.Channels, norm.Width, norm.Channels, room, room + norm.Channels, norm.Settings.Silu, to, stride);
-
-    /// <inheritdoc/>
-    public override void ReadRounded(int image, int row, float* room, ushort* to, int count, int channels, float* wide) => BFloat16Layout.Norm(
-        norm.Image(image) + (nint)row * count, norm.Width, channels, room, room + channels, norm.Settings.Silu, to);
+    public override void Read(int image, int row, float* room, float* to, int stride) => NormKernel<L, WideElement<L>>.Apply(
+        (WideElement<L>*)(norm.Image(image) + (nint)row * norm.Width * norm.Channels), norm.Width, norm.Channels, norm.Channels, room, room + norm.Channels, norm.Settings.Silu, (WideElement<L>*)to, stride);
 }

@@ -3,13 +3,15 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// The attention of <see cref="AttentionKernel{L}"/> over a matrix unit: products of bfloat16 with float32 sums, weights and normalizers in float32.
+/// The attention of <see cref="AttentionKernel{L}"/> of bfloat16 over a matrix unit: sums and normalizers are float32.
 /// Positions and channels of a head fill blocks.
 /// </summary>
 internal static unsafe class BFloat16Attention
 {
     /// <summary>Queries of a block.</summary>
     private const int Block = MatrixUnit.Side;
+
+    private const float Log2E = 1.44269504f;
 
     /// <summary>Weights that are kept on the way back until their products are taken.</summary>
     private const int KeptWeights = 128 << 10;
@@ -23,13 +25,13 @@ internal static unsafe class BFloat16Attention
     /// <param name="qkv">[N, T, 3·h·d].</param>
     /// <param name="y">[N, T, h·d], written.</param>
     /// <param name="normalizers">[N, h, T], written: ln Σ exp of each query's products; or null.</param>
-    public static void Apply(MatrixUnit unit, AttentionSize size, float* qkv, float* y, float* normalizers) => Cores.Run(size.Images * size.Heads, task =>
+    public static void Apply(MatrixUnit unit, AttentionSize size, ushort* qkv, ushort* y, float* normalizers) => Cores.Run(size.Images * size.Heads, task =>
     {
         int image = task / size.Heads, head = task % size.Heads, t = size.Positions, d = size.Width;
-        float* q = qkv + (nint)image * t * size.Row + head * d, k = q + size.Heads * d, v = k + size.Heads * d;
+        ushort* q = qkv + (nint)image * t * size.Row + head * d, k = q + size.Heads * d, v = k + size.Heads * d;
         nint factor = (nint)t * d / 2;
-        float* memory = KernelMemory.Own(2 * factor + Block * ((nint)d / 2 + t + t / 2 + d));
-        ushort* keys = (ushort*)memory, values = (ushort*)(memory + factor), queries = (ushort*)(memory + 2 * factor), weights = queries + Block * d;
+        float* memory = KernelMemory.Own(2 * factor + Block * ((nint)t + t / 2 + d));
+        ushort* keys = (ushort*)memory, values = (ushort*)(memory + factor), weights = (ushort*)(memory + 2 * factor);
         float* products = (float*)(weights + Block * t), mixed = products + Block * t;
         for (int key = 0; key < t; key += Block)
             BFloat16Layout.Block(k + (nint)key * size.Row, size.Row, d, keys + (nint)key * d);
@@ -42,18 +44,16 @@ internal static unsafe class BFloat16Attention
         unit.Begin();
         for (int first = 0; first < t; first += Block)
         {
-            Rows(q + (nint)first * size.Row, size.Row, Block, d, queries);
-            Multiply(unit, queries, d, keys, t, d, offsets, products, t);
+            Multiply(unit, q + (nint)first * size.Row, size.Row, keys, t, d, offsets, products, t);
             for (int i = 0; i < Block; i++)
             {
-                (float max, sums[i]) = AttentionKernel<Lanes512>.Softmax(products + (nint)i * t, t, size.Scale);
+                (float max, sums[i]) = Softmax(products + (nint)i * t, t, size.Scale, weights + (nint)i * t);
                 if (normalizers is not null)
                     normalizers[((nint)image * size.Heads + head) * t + first + i] = max + MathF.Log(sums[i]);
-                BFloat16Layout.Row(products + (nint)i * t, t, weights + (nint)i * t);
             }
             Multiply(unit, weights, t, values, d, t, offsets, mixed, d);
             for (int i = 0; i < Block; i++)
-                AttentionKernel<Lanes512>.Scale(mixed + (nint)i * d, d, 1 / sums[i], y + (((nint)image * t + first + i) * size.Heads + head) * d);
+                Scale(mixed + (nint)i * d, d, 1 / sums[i], y + (((nint)image * t + first + i) * size.Heads + head) * d);
         }
         unit.End();
     });
@@ -66,23 +66,23 @@ internal static unsafe class BFloat16Attention
     /// <param name="normalizers">[N, h, T], from <see cref="Apply"/>.</param>
     /// <param name="dy">[N, T, h·d].</param>
     /// <param name="dqkv">[N, T, 3·h·d], written.</param>
-    public static void Backward(MatrixUnit unit, AttentionSize size, float* qkv, float* y, float* normalizers, float* dy, float* dqkv) =>
+    public static void Backward(MatrixUnit unit, AttentionSize size, ushort* qkv, ushort* y, float* normalizers, ushort* dy, ushort* dqkv) =>
         Cores.Run(size.Images * size.Heads, task => Backward(unit, size, task / size.Heads, task % size.Heads, qkv, y, normalizers, dy, dqkv));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Backward(MatrixUnit unit, AttentionSize size, int image, int head, float* qkv, float* y, float* normalizers, float* dy, float* dqkv)
+    private static void Backward(MatrixUnit unit, AttentionSize size, int image, int head, ushort* qkv, ushort* y, float* normalizers, ushort* dy, ushort* dqkv)
     {
         int t = size.Positions, d = size.Width, width = size.Heads * d;
         nint offset = (nint)image * t * size.Row + head * d, factor = (nint)t * d / 2;
-        float* q = qkv + offset, k = q + width, v = k + width, dq = dqkv + offset, dk = dq + width, dv = dk + width;
+        ushort* q = qkv + offset, k = q + width, v = k + width, dq = dqkv + offset, dk = dq + width, dv = dk + width;
         int kept = Math.Clamp(KeptWeights / t / Block * Block, Block, t);
 
         nint pairs = Math.Max((nint)kept * t / 2, factor);
-        float* memory = KernelMemory.Own(11 * factor + 2 * pairs + Block * (2 * (nint)t + t / 2));
-        ushort* keys = Take(factor), keyRows = Take(factor), values = Take(factor), queries = Take(factor), slopes = Take(factor), queryColumns = Take(factor), slopeColumns = Take(factor);
+        float* memory = KernelMemory.Own(9 * factor + 2 * pairs + Block * (3 * (nint)t + d));
+        ushort* keys = Take(factor), keyRows = Take(factor), values = Take(factor), queryColumns = Take(factor), slopeColumns = Take(factor);
         float* dKeys = (float*)Take(2 * factor), dValues = (float*)Take(2 * factor);
-        ushort* weightPairs = Take(pairs), productPairs = Take(pairs), productRows = Take(Block * (nint)t / 2);
-        float* weights = (float*)Take(Block * (nint)t), products = (float*)Take(Block * (nint)t);
+        ushort* weightPairs = Take(pairs), productPairs = Take(pairs), weightRows = Take(Block * (nint)t / 2), productRows = Take(Block * (nint)t / 2);
+        float* weights = (float*)Take(Block * (nint)t), products = (float*)Take(Block * (nint)t), gradients = (float*)Take(Block * (nint)d);
 
         for (int key = 0; key < t; key += Block)
         {
@@ -91,9 +91,7 @@ internal static unsafe class BFloat16Attention
         }
         for (int channel = 0; channel < d; channel += Block)
             BFloat16Layout.TurnedBlock(k + channel, size.Row, t, keyRows + (nint)channel * t);
-        float* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
-        Rows(q, size.Row, t, d, queries);
-        Rows(dMixed, width, t, d, slopes);
+        ushort* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
         // Worked in before its own turn comes.
         Columns(q, size.Row, t, d, productPairs, queryColumns);
         Columns(dMixed, width, t, d, productPairs, slopeColumns);
@@ -108,42 +106,75 @@ internal static unsafe class BFloat16Attention
             int end = Math.Min(t, begin + kept);
             for (int first = begin; first < end; first += Block)
             {
-                Multiply(unit, queries + (nint)first * d, d, keys, t, d, offsets, weights, t);
-                Multiply(unit, slopes + (nint)first * d, d, values, t, d, offsets, products, t);
+                Multiply(unit, q + (nint)first * size.Row, size.Row, keys, t, d, offsets, weights, t);
+                Multiply(unit, dMixed + (nint)first * width, width, values, t, d, offsets, products, t);
                 for (int i = 0; i < Block; i++)
                 {
                     nint row = (nint)(first + i) * width;
-                    float mean = AttentionKernel<Lanes512>.Dot(dMixed + row, mixed + row, d);
-                    AttentionKernel<Lanes512>.Slopes(
-                        weights + (nint)i * t, products + (nint)i * t, t, size.Scale, normalizers[((nint)image * size.Heads + head) * t + first + i], mean);
-                    BFloat16Layout.Row(products + (nint)i * t, t, productRows + (nint)i * t);
+                    float mean = Dot(dMixed + row, mixed + row, d);
+                    Slopes(
+                        weights + (nint)i * t, products + (nint)i * t, t, size.Scale, normalizers[((nint)image * size.Heads + head) * t + first + i], mean,
+                        weightRows + (nint)i * t, productRows + (nint)i * t);
                 }
                 for (int i = 0; i < Block; i += 2)
                 {
-                    nint at = (nint)(first - begin + i) * t;
-                    BFloat16Layout.Pairs(weights + (nint)i * t, weights + (nint)(i + 1) * t, t, weightPairs + at);
-                    BFloat16Layout.Pairs(products + (nint)i * t, products + (nint)(i + 1) * t, t, productPairs + at);
+                    nint row = (nint)i * t, at = (nint)(first - begin + i) * t;
+                    BFloat16Layout.PairBlocks(weightRows + row, weightRows + row + t, t, weightPairs + at, 2 * MatrixUnit.Side);
+                    BFloat16Layout.PairBlocks(productRows + row, productRows + row + t, t, productPairs + at, 2 * MatrixUnit.Side);
                 }
-                Multiply(unit, productRows, t, keyRows, d, t, offsets, dq + (nint)first * size.Row, size.Row);
+                Multiply(unit, productRows, t, keyRows, d, t, offsets, gradients, d);
+                for (int i = 0; i < Block; i++)
+                    BFloat16Layout.Row(gradients + (nint)i * d, d, dq + (nint)(first + i) * size.Row);
             }
             AddPairs(unit, slopeColumns + begin, t, d, weightPairs, t, end - begin, offsets, dValues);
             AddPairs(unit, queryColumns + begin, t, d, productPairs, t, end - begin, offsets, dKeys);
         }
         unit.End();
-        for (int position = 0; position < t; position += Lanes512.Count)
-        {
-            for (int channel = 0; channel < d; channel += Lanes512.Count)
-            {
-                Lanes512.Transpose(dKeys + (nint)channel * t + position, t, dk + (nint)position * size.Row + channel, size.Row);
-                Lanes512.Transpose(dValues + (nint)channel * t + position, t, dv + (nint)position * size.Row + channel, size.Row);
-            }
-        }
+        WriteColumns(dKeys, t, d, gradients, dk, size.Row);
+        WriteColumns(dValues, t, d, gradients, dv, size.Row);
 
         ushort* Take(nint floats)
         {
             ushort* taken = (ushort*)memory;
             memory += floats;
             return taken;
+        }
+    }
+
+    /// <summary>exp(scale·x − max), rounded to bfloat16.</summary>
+    /// <returns>The largest scale·x, and the sum of the numbers before they were rounded.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static (float Max, float Sum) Softmax(float* x, int count, float scale, ushort* to)
+    {
+        Lanes512 largest = Lanes512.Load(x);
+        for (int i = Lanes512.Count; i < count; i += Lanes512.Count)
+            largest = Lanes512.Max(largest, Lanes512.Load(x + i));
+        float max = Lanes512.Largest(largest) * scale;
+        Lanes512 even = default, odd = default, factor = Lanes512.All(scale * Log2E), offset = Lanes512.All(-max * Log2E);
+        for (int i = 0; i < count; i += 2 * Lanes512.Count)
+        {
+            Lanes512 first = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(x + i), factor, offset));
+            Lanes512 second = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(x + i + Lanes512.Count), factor, offset));
+            even += first;
+            odd += second;
+            BFloat16Layout.Store(first, second, to + i);
+        }
+        return (max, Lanes512.Sum(even + odd));
+    }
+
+    /// <summary>Products to weights, and the gradient of the weights to that of the products: scale·weight·(gradient − mean), both rounded to bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Slopes(float* products, float* gradients, int count, float scale, float normalizer, float mean, ushort* weights, ushort* slopes)
+    {
+        Lanes512 factor = Lanes512.All(scale * Log2E), offset = Lanes512.All(-normalizer * Log2E), middle = Lanes512.All(mean), scales = Lanes512.All(scale);
+        for (int i = 0; i < count; i += 2 * Lanes512.Count)
+        {
+            Lanes512 first = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i), factor, offset));
+            Lanes512 second = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i + Lanes512.Count), factor, offset));
+            BFloat16Layout.Store(first, second, weights + i);
+            first *= scales * (Lanes512.Load(gradients + i) - middle);
+            second *= scales * (Lanes512.Load(gradients + i + Lanes512.Count) - middle);
+            BFloat16Layout.Store(first, second, slopes + i);
         }
     }
 
@@ -199,18 +230,47 @@ internal static unsafe class BFloat16Attention
         }
     }
 
-    private static void Rows(float* from, nint stride, int count, int columns, ushort* to)
-    {
-        for (int row = 0; row < count; row++)
-            BFloat16Layout.Row(from + row * stride, columns, to + (nint)row * columns);
-    }
-
     /// <summary>Rows by their transpose.</summary>
-    private static void Columns(float* from, nint stride, int count, int columns, ushort* pairs, ushort* to)
+    private static void Columns(ushort* from, nint stride, int count, int columns, ushort* pairs, ushort* to)
     {
         for (int row = 0; row < count; row += 2)
-            BFloat16Layout.Pairs(from + row * stride, from + (row + 1) * stride, columns, pairs + (nint)row * columns);
+            BFloat16Layout.PairBlocks(from + row * stride, from + (row + 1) * stride, columns, pairs + (nint)row * columns, 2 * MatrixUnit.Side);
         BFloat16Layout.Columns(pairs, count, columns, to, count);
+    }
+
+    /// <summary>Columns to rows, rounded to bfloat16.</summary>
+    /// <param name="from">[columns, count].</param>
+    /// <param name="count">Rows.</param>
+    /// <param name="columns">Their length.</param>
+    /// <param name="room">[16, columns], worked in.</param>
+    /// <param name="to">[count, stride].</param>
+    /// <param name="stride">From a row to the next.</param>
+    private static void WriteColumns(float* from, int count, int columns, float* room, ushort* to, nint stride)
+    {
+        for (int row = 0; row < count; row += Lanes512.Count)
+        {
+            for (int column = 0; column < columns; column += Lanes512.Count)
+                Lanes512.Transpose(from + (nint)column * count + row, count, room + column, columns);
+            for (int i = 0; i < Lanes512.Count; i++)
+                BFloat16Layout.Row(room + (nint)i * columns, columns, to + (row + i) * stride);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Scale(float* x, int count, float factor, ushort* to)
+    {
+        Lanes512 f = Lanes512.All(factor);
+        for (int i = 0; i < count; i += 2 * Lanes512.Count)
+            BFloat16Layout.Store(Lanes512.Load(x + i) * f, Lanes512.Load(x + i + Lanes512.Count) * f, to + i);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static float Dot(ushort* a, ushort* b, int count)
+    {
+        Lanes512 sum = default;
+        for (int i = 0; i < count; i += Lanes512.Count)
+            sum = Lanes512.Fma(NarrowElement.Load((NarrowElement*)(a + i)), NarrowElement.Load((NarrowElement*)(b + i)), sum);
+        return Lanes512.Sum(sum);
     }
 
     private static void FillOffsets(nint* offsets, int inputs)

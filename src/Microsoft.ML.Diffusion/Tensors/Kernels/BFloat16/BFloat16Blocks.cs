@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -57,26 +56,25 @@ internal static unsafe class BFloat16Blocks
         }
     }
 
-    /// <summary>Adds bias and addend to a block of sums and writes it.</summary>
+    /// <summary>Adds bias and addend to a block of sums, rounds it and writes it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Finish(float* sums, int* targets, int rows, in ProductRows to, int column)
     {
-        Vector512<float> low = default, high = default;
+        Lanes512 low = default, high = default;
         if (to.Bias is not null)
-            (low, high) = (Vector512.Load(to.Bias + column), Vector512.Load(to.Bias + column + 16));
+            (low, high) = (Lanes512.Load(to.Bias + column), Lanes512.Load(to.Bias + column + Lanes512.Count));
         for (int row = 0; row < rows; row++, sums += MatrixUnit.Side)
         {
             if (targets[row] < 0)
                 continue;
             nint at = (nint)targets[row] * to.Columns + column;
-            Vector512<float> first = Vector512.Load(sums) + low, second = Vector512.Load(sums + 16) + high;
+            Lanes512 first = Lanes512.Load(sums) + low, second = Lanes512.Load(sums + Lanes512.Count) + high;
             if (to.Addend is not null)
             {
-                first += Vector512.Load(to.Addend + at);
-                second += Vector512.Load(to.Addend + at + 16);
+                first += NarrowElement.Load((NarrowElement*)(to.Addend + at));
+                second += NarrowElement.Load((NarrowElement*)(to.Addend + at + Lanes512.Count));
             }
-            first.Store(to.Y + at);
-            second.Store(to.Y + at + 16);
+            BFloat16Layout.Store(first, second, to.Y + at);
         }
     }
 }
@@ -86,13 +84,13 @@ internal static unsafe class BFloat16Blocks
 /// <param name="columns">Their number.</param>
 /// <param name="bias">[columns] or null.</param>
 /// <param name="addend">[rows, columns], added; or null.</param>
-internal readonly unsafe struct ProductRows(float* y, int columns, float* bias, float* addend)
+internal readonly unsafe struct ProductRows(ushort* y, int columns, float* bias, ushort* addend)
 {
-    public float* Y { get; } = y;
+    public ushort* Y { get; } = y;
 
     public int Columns { get; } = columns;
 
     public float* Bias { get; } = bias;
 
-    public float* Addend { get; } = addend;
+    public ushort* Addend { get; } = addend;
 }

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// A 3x3 convolution as one product for each of its nine taps, bfloat16 with float32 sums: the pixels of a block lie in a row with zeros between the image's rows, so that
+/// A 3x3 convolution of bfloat16 images as one product for each of its nine taps, with float32 sums: the pixels of a block lie in a row with zeros between the image's rows, so that
 /// every tap reads them at a distance of its own. No pixel is copied for a tap.
 /// </summary>
 internal static unsafe class BFloat16Convolution
@@ -25,7 +25,7 @@ internal static unsafe class BFloat16Convolution
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    public static void Apply(MatrixUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+    public static void Apply(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y)
     {
         var work = new Work(unit, size, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend));
         Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
@@ -95,7 +95,7 @@ internal static unsafe class BFloat16Convolution
             new Span<ushort>(to, work.Pitch * size.Inputs).Clear();
             return;
         }
-        work.X.ReadRounded(image, row, memory.Room, to, (int)numbers, size.Inputs, memory.Row);
+        work.X.Read(image, row, new(0, size.Inputs), memory.Room, to);
         new Span<ushort>(to + numbers, size.Inputs).Clear();
     }
 
@@ -108,12 +108,11 @@ internal static unsafe class BFloat16Convolution
             nint pixels = work.BlockPositions + 2 * work.Pitch + 2 + MatrixUnit.Side;
             // In floats, each a whole number of cache lines.
             nint weight = Lines((nint)work.OutputsPerSplit * Taps * size.Inputs / 2), numbers = Lines(pixels * size.Inputs / 2);
-            nint row = Lines((nint)size.Width * size.Inputs), targets = Lines(work.BlockPositions + MatrixUnit.Side);
-            float* all = KernelMemory.Own(weight + numbers + row + targets + BFloat16Blocks.BlockFloats + work.X.Room);
+            nint targets = Lines(work.BlockPositions + MatrixUnit.Side);
+            float* all = KernelMemory.Own(weight + numbers + targets + BFloat16Blocks.BlockFloats + work.X.Room);
             Weight = (ushort*)all;
             Pixels = (ushort*)(all += weight);
-            Row = all += numbers;
-            Targets = (int*)(all += row);
+            Targets = (int*)(all += numbers);
             Sums = all += targets;
             Room = all + BFloat16Blocks.BlockFloats;
         }
@@ -121,8 +120,6 @@ internal static unsafe class BFloat16Convolution
         public ushort* Weight { get; }
 
         public ushort* Pixels { get; }
-
-        public float* Row { get; }
 
         public int* Targets { get; }
 
@@ -136,7 +133,7 @@ internal static unsafe class BFloat16Convolution
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        public Work(MatrixUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, ProductRows to)
+        public Work(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, ProductRows to)
         {
             Unit = unit;
             Size = size;
@@ -176,7 +173,7 @@ internal static unsafe class BFloat16Convolution
 
         public ConvolutionSize Size { get; }
 
-        public PixelSource X { get; }
+        public BFloat16Source X { get; }
 
         /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
         public float* Weight { get; }

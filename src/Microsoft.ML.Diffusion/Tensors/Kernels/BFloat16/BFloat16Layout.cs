@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -19,43 +20,36 @@ internal static unsafe class BFloat16Layout
     public static void Row(float* from, nint count, ushort* to)
     {
         for (nint i = 0; i < count; i += 2 * Lanes)
-            Vector512.Narrow(Rounded(from + i) >>> 16, Rounded(from + i + Lanes) >>> 16).Store(to + i);
+            Store(Lanes512.Load(from + i), Lanes512.Load(from + i + Lanes), to + i);
     }
 
-    /// <summary>Rows through x·factor + offset, and through SiLU where asked: <see cref="NormKernel{L}.Apply"/> with as many digits as bfloat16 needs.</summary>
-    /// <param name="from">[rows, columns].</param>
-    /// <param name="rows">Their number.</param>
-    /// <param name="columns">A multiple of 32.</param>
-    /// <param name="factor">[columns].</param>
-    /// <param name="offset">[columns].</param>
-    /// <param name="silu">Whether z·sigmoid(z) follows.</param>
-    /// <param name="to">[rows, columns], written.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Norm(float* from, int rows, int columns, float* factor, float* offset, bool silu, ushort* to)
-    {
-        for (int row = 0; row < rows; row++, from += columns, to += columns)
-        {
-            for (int c = 0; c < columns; c += 2 * Lanes)
-            {
-                Lanes512 first = Lanes512.Fma(Lanes512.Load(from + c), Lanes512.Load(factor + c), Lanes512.Load(offset + c));
-                Lanes512 second = Lanes512.Fma(Lanes512.Load(from + c + Lanes), Lanes512.Load(factor + c + Lanes), Lanes512.Load(offset + c + Lanes));
-                if (silu)
-                    (first, second) = (first * LaneMath<Lanes512>.RoughSigmoid(first), second * LaneMath<Lanes512>.RoughSigmoid(second));
-                Vector512.Narrow(Rounded(first.Value) >>> 16, Rounded(second.Value) >>> 16).Store(to + c);
-            }
-        }
-    }
-
-    /// <summary>Two rows, number by number in pairs.</summary>
-    /// <param name="first">[count]: the first of each pair.</param>
-    /// <param name="second">[count].</param>
-    /// <param name="count">A multiple of 16.</param>
-    /// <param name="to">[count, 2], written.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Pairs(float* first, float* second, nint count, ushort* to)
+    /// <summary>Numbers as they are; a multiple of 16.</summary>
+    public static void Round(float* from, nint count, ushort* to)
     {
         for (nint i = 0; i < count; i += Lanes)
-            Pair(first + i, second + i).Store((uint*)(to + 2 * i));
+            NarrowElement.Store(Lanes512.Load(from + i), (NarrowElement*)(to + i));
+    }
+
+    /// <summary>32 numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Lanes512 first, Lanes512 second, ushort* to) => Vector512.Narrow(Rounded(first.Value) >>> 16, Rounded(second.Value) >>> 16).Store(to);
+
+    /// <summary>16 numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<ushort> Narrow(Vector512<float> value)
+    {
+        Vector512<uint> bits = Rounded(value) >>> 16;
+        return Avx512F.IsSupported ? Avx512F.ConvertToVector256UInt16(bits) : Vector256.Narrow(bits.GetLower(), bits.GetUpper());
+    }
+
+    /// <summary>16 numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Widen(Vector256<ushort> numbers)
+    {
+        Vector512<uint> bits = Avx512F.IsSupported
+            ? Avx512F.ConvertToVector512UInt32(numbers)
+            : Vector512.Create(Vector256.WidenLower(numbers), Vector256.WidenUpper(numbers));
+        return (bits << 16).AsSingle();
     }
 
     /// <summary>Two rows, number by number in pairs, 32 columns together.</summary>
@@ -148,6 +142,40 @@ internal static unsafe class BFloat16Layout
                 float* row = from + input * stride + half;
                 for (int pair = 0; pair < Lanes; pair++, row += 2 * stride)
                     Pair(row, row + stride).Store((uint*)(to + pair * 2 * Lanes));
+            }
+        }
+    }
+
+    /// <summary>The same of bfloat16.</summary>
+    /// <param name="from">[32, inputs].</param>
+    /// <param name="stride">From a column to the next.</param>
+    /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
+    /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    public static void Block(ushort* from, nint stride, int inputs, ushort* to)
+    {
+        for (int input = 0; input < inputs; input += MatrixUnit.Depth)
+        {
+            for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
+                Lanes512.Transpose((float*)(from + half * stride + input), stride / 2, (float*)to, Lanes);
+        }
+    }
+
+    /// <summary>The same of bfloat16.</summary>
+    /// <param name="from">[inputs, 32].</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
+    /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void TurnedBlock(ushort* from, nint stride, int inputs, ushort* to)
+    {
+        for (int input = 0; input < inputs; input += MatrixUnit.Depth, to += MatrixUnit.StepNumbers)
+        {
+            ushort* row = from + input * stride;
+            for (int pair = 0; pair < Lanes; pair++, row += 2 * stride)
+            {
+                var (a, b) = (Vector512.Load(row), Vector512.Load(row + stride));
+                (Vector512.WidenLower(a) | Vector512.WidenLower(b) << 16).Store((uint*)(to + pair * 2 * Lanes));
+                (Vector512.WidenUpper(a) | Vector512.WidenUpper(b) << 16).Store((uint*)(to + MatrixUnit.StepNumbers / 2 + pair * 2 * Lanes));
             }
         }
     }

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>y = x·Wᵀ + b for many rows, bfloat16 with float32 sums.</summary>
+/// <summary>y = x·Wᵀ + b for many rows of bfloat16, with float32 sums.</summary>
 internal static unsafe class BFloat16Product
 {
     /// <summary>Rows that are worked on together.</summary>
@@ -24,30 +24,32 @@ internal static unsafe class BFloat16Product
     /// <param name="addend">[rows, outputs] or null.</param>
     /// <param name="y">[rows, outputs], written.</param>
     public static void Apply(
-        MatrixUnit unit, nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
+        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y)
     {
         var size = new WeightSize(outputs, 1, inputs);
         object call = new();
         Cores.Run((int)((rows + Chunk - 1) / Chunk), chunk =>
         {
-            nint first = (nint)chunk * Chunk, numbers = (nint)Chunk * inputs;
+            nint first = (nint)chunk * Chunk;
             int count = (int)Math.Min(Chunk, rows - first);
-            float* packed = KernelMemory.Own((nint)inputs * outputs / 2 + numbers / 2 + (source is null ? 0 : numbers) + Chunk + BFloat16Blocks.BlockFloats);
-            float* narrow = packed + (nint)inputs * outputs / 2, sums = narrow + numbers / 2, targets = sums + BFloat16Blocks.BlockFloats, computed = targets + Chunk;
+            float* packed = KernelMemory.Own((nint)inputs * outputs / 2 + (nint)Chunk * inputs / 2 + Chunk + BFloat16Blocks.BlockFloats);
+            float* sums = packed + (nint)inputs * outputs / 2, targets = sums + BFloat16Blocks.BlockFloats;
+            ushort* from = (ushort*)(targets + Chunk);
             if (s_packed != call)
             {
                 BFloat16Layout.Weight(weight, size, transposed, 0, outputs, (ushort*)packed);
                 s_packed = call;
             }
-            float* from = x + first * inputs;
             if (source is not null)
-            {
-                from = computed;
                 source.Read(first, count, from);
-            }
-            BFloat16Layout.Row(from, (nint)count * inputs, (ushort*)narrow);
-            Multiply(unit, size, count, (ushort*)narrow, (ushort*)packed, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
+            else if (count % MatrixUnit.Side == 0)
+                from = x + first * inputs;
+            else
+                // Whole blocks are read: past the last row there may be no memory.
+                BFloat16Source.Copy(x + first * inputs, from, count * inputs);
+            Multiply(unit, size, count, from, (ushort*)packed, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
         });
+        s_packed = null;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -1,0 +1,130 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Where a convolution of bfloat16 takes its input from, a row of pixels at a time, as <see cref="PixelSource"/> does for float32. Read by several threads at once.</summary>
+internal abstract unsafe class BFloat16Source
+{
+    /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>
+    public virtual int Room => 0;
+
+    /// <summary>Prepares what the rows of an image share.</summary>
+    /// <param name="image">Which image.</param>
+    /// <param name="room">[<see cref="Room"/>], filled.</param>
+    public virtual void Begin(int image, float* room)
+    {
+    }
+
+    /// <summary>Writes one row of one image.</summary>
+    /// <param name="image">Which image.</param>
+    /// <param name="row">Which row, inside the image.</param>
+    /// <param name="channels">Which channels.</param>
+    /// <param name="room">As <see cref="Begin"/> left it.</param>
+    /// <param name="to">[width, channels], written.</param>
+    public abstract void Read(int image, int row, ChannelRange channels, float* room, ushort* to);
+
+    /// <summary>Copies numbers.</summary>
+    internal static void Copy(ushort* from, ushort* to, int count) => new ReadOnlySpan<ushort>(from, count).CopyTo(new Span<ushort>(to, count));
+}
+
+/// <summary>Images as they lie in memory.</summary>
+/// <param name="pixels">[images, height, width, channels].</param>
+/// <param name="height">Rows of an image.</param>
+/// <param name="width">Pixels of a row.</param>
+/// <param name="channels">Numbers of a pixel.</param>
+internal sealed unsafe class BFloat16Image(ushort* pixels, int height, int width, int channels) : BFloat16Source
+{
+    /// <inheritdoc/>
+    public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
+    {
+        ushort* from = pixels + ((nint)image * height + row) * width * channels;
+        if (wanted.Count == channels)
+        {
+            Copy(from, to, width * channels);
+            return;
+        }
+        from += wanted.First;
+        for (int x = 0; x < width; x++, from += channels, to += wanted.Count)
+            Copy(from, to, wanted.Count);
+    }
+}
+
+/// <summary>Images of twice the size, each pixel four times (nearest neighbours).</summary>
+/// <param name="pixels">[images, height, width, channels].</param>
+/// <param name="height">Rows of an image before.</param>
+/// <param name="width">Pixels of a row before.</param>
+/// <param name="channels">Numbers of a pixel.</param>
+internal sealed unsafe class BFloat16Doubled(ushort* pixels, int height, int width, int channels) : BFloat16Source
+{
+    /// <inheritdoc/>
+    public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
+    {
+        ushort* from = pixels + ((nint)image * height + row / 2) * width * channels + wanted.First;
+        for (int x = 0; x < width; x++, from += channels, to += 2 * wanted.Count)
+        {
+            Copy(from, to, wanted.Count);
+            Copy(from, to + wanted.Count, wanted.Count);
+        }
+    }
+}
+
+/// <summary>Images through group norm, FiLM and SiLU.</summary>
+/// <param name="norm">The norm, measured.</param>
+internal sealed unsafe class BFloat16Norm(NormBatch norm) : BFloat16Source
+{
+    /// <inheritdoc/>
+    public override int Room => 2 * norm.Channels;
+
+    /// <inheritdoc/>
+    public override void Begin(int image, float* room) => norm.Factors(image, room, room + norm.Channels);
+
+    /// <inheritdoc/>
+    public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
+    {
+        var from = (NarrowElement*)norm.NarrowImage(image) + (nint)row * norm.Width * norm.Channels + wanted.First;
+        float* factor = room + wanted.First, offset = factor + norm.Channels;
+        NormKernel<Lanes512, NarrowElement>.Apply(from, norm.Width, wanted.Count, norm.Channels, factor, offset, norm.Settings.Silu, (NarrowElement*)to, wanted.Count);
+    }
+}
+
+/// <summary>The left factor of a product of bfloat16, some rows at a time, as <see cref="RowSource"/> does for float32. Read by several threads at once.</summary>
+internal abstract unsafe class BFloat16Rows
+{
+    /// <summary>Writes some rows.</summary>
+    /// <param name="first">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="to">[count, columns].</param>
+    public abstract void Read(nint first, int count, ushort* to);
+}
+
+/// <summary>The pixels of a batch through group norm, FiLM and SiLU.</summary>
+/// <param name="norm">The norm, measured.</param>
+internal sealed unsafe class BFloat16NormRows(NormBatch norm) : BFloat16Rows
+{
+    /// <inheritdoc/>
+    public override void Read(nint first, int count, ushort* to) => norm.Apply(first, count, to);
+}
+
+/// <summary>For each output of a strided convolution the pixels that it sees, side by side; zero outside the image.</summary>
+/// <param name="pixels">[N, H, W, C].</param>
+/// <param name="size">The sizes.</param>
+internal sealed unsafe class BFloat16WindowRows(ushort* pixels, WindowSize size) : BFloat16Rows
+{
+    /// <inheritdoc/>
+    public override void Read(nint first, int count, ushort* to)
+    {
+        int segment = size.Kernel * size.Channels;
+        for (nint output = first; output < first + count; output++)
+        {
+            var (image, y, x) = size.Window(output);
+            for (int row = 0; row < size.Kernel; row++, y++, to += segment)
+            {
+                // A row of the window is one run of memory, cut where the image ends.
+                int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
+                bool inside = y >= 0 && y < size.Height && right > left;
+                if (!inside || left > 0 || right < size.Kernel)
+                    new Span<ushort>(to, segment).Clear();
+                if (inside)
+                    BFloat16Source.Copy(pixels + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels, to + left * size.Channels, (right - left) * size.Channels);
+            }
+        }
+    }
+}

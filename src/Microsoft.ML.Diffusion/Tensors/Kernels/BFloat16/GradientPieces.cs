@@ -1,0 +1,270 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Channels from one up to another.</summary>
+/// <param name="First">The first; a multiple of 32.</param>
+/// <param name="End">The one after the last; a multiple of 32.</param>
+internal readonly record struct ChannelRange(int First, int End)
+{
+    /// <summary>How many.</summary>
+    public int Count => End - First;
+}
+
+/// <summary>A batch in pieces for <see cref="BFloat16Gradient"/>: the gradient by its transpose, the input in pairs of pixels, shifted for each tap.</summary>
+/// <param name="size">The weight's sizes.</param>
+/// <param name="positions">Pixels of a piece, with zeros among them; zeros follow up to a multiple of 32.</param>
+internal abstract unsafe class GradientPieces(WeightSize size, int positions)
+{
+    /// <summary>The weight's sizes.</summary>
+    public WeightSize Size { get; } = size;
+
+    /// <summary>Pieces.</summary>
+    public abstract int Count { get; }
+
+    /// <summary>Steps of 32 pixels.</summary>
+    public int Steps { get; } = (positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth;
+
+    /// <summary>From an output's gradients to the next output's; an odd number of cache lines, so that 16 of them do not fall on the same lines of a cache.</summary>
+    public nint GradientStride { get; } = ((positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth | 1) * MatrixUnit.Depth;
+
+    /// <summary>Pixels of a piece's laid out input, two for each pair.</summary>
+    public abstract nint Pixels { get; }
+
+    /// <summary>Floats that laying out works in.</summary>
+    /// <param name="inputs">Channels of the input that are laid out.</param>
+    /// <param name="outputs">Those of the gradient.</param>
+    public abstract nint Room(int inputs, int outputs);
+
+    /// <summary>How many pixels of the laid out input come before the pair that a tap reads for the first two outputs.</summary>
+    public abstract nint FirstPixel(int tap);
+
+    /// <summary>Lays some channels of a piece's input out.</summary>
+    /// <param name="piece">Which.</param>
+    /// <param name="channels">Which.</param>
+    /// <param name="to">[channels / 32, <see cref="Pixels"/> / 2, 32, 2], written.</param>
+    /// <param name="room">[<see cref="Room"/>].</param>
+    public abstract void LayOutInput(int piece, ChannelRange channels, ushort* to, float* room);
+
+    /// <summary>Lays some channels of a piece's gradient out.</summary>
+    /// <param name="piece">Which.</param>
+    /// <param name="channels">Which.</param>
+    /// <param name="to">[channels, <see cref="GradientStride"/>], written.</param>
+    /// <param name="sums">[channels], the pixels added to; or null.</param>
+    /// <param name="room">[<see cref="Room"/>].</param>
+    public abstract void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room);
+
+    /// <summary>Writes two pixels as a row of pairs.</summary>
+    /// <param name="first">[columns].</param>
+    /// <param name="second">[columns].</param>
+    /// <param name="columns">Their number.</param>
+    /// <param name="to">[columns, 2], written.</param>
+    protected static void WritePair(ushort* first, ushort* second, int columns, ushort* to) => BFloat16Layout.PairBlocks(first, second, columns, to, 2 * MatrixUnit.Side);
+
+    /// <summary>Adds rows to sums.</summary>
+    /// <param name="rows">[count, stride].</param>
+    /// <param name="count">Rows.</param>
+    /// <param name="columns">Of each, as many are added.</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="sums">[columns], added to.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    protected static void AddRows(ushort* rows, int count, int columns, int stride, float* sums)
+    {
+        for (int c = 0; c < columns; c += Lanes512.Count)
+        {
+            Lanes512 even = Lanes512.Load(sums + c), odd = default;
+            var from = (NarrowElement*)rows + c;
+            int row = 0;
+            for (; row + 1 < count; row += 2, from += 2 * stride)
+            {
+                even += NarrowElement.Load(from);
+                odd += NarrowElement.Load(from + stride);
+            }
+            if (row < count)
+                even += NarrowElement.Load(from);
+            Lanes512.Store(even + odd, sums + c);
+        }
+    }
+}
+
+/// <summary>
+/// The images of a 3x3 convolution; small ones lie several in a piece, a row of zeros after each. The input lies there twice, in pairs that begin with an even pixel and in
+/// such that begin with an odd one: whatever a tap's distance, its pairs are there.
+/// </summary>
+/// <param name="size">The sizes.</param>
+/// <param name="x">[N, H, W, C].</param>
+/// <param name="dy">[N, H, W, D].</param>
+internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Source x, ushort* dy)
+    : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * ImagePositions(size))
+{
+    /// <summary>Pixels for which it is worth while to begin a product.</summary>
+    private const int WantedPositions = 256;
+
+    private readonly int _together = ImagesTogether(size);
+    private readonly int _pitch = PitchOf(size.Width);
+
+    /// <inheritdoc/>
+    public override int Count => (size.Images + _together - 1) / _together;
+
+    /// <inheritdoc/>
+    public override nint Pixels => 2 * OfAParity;
+
+    /// <summary>Pixels of zeros before the first and after the last: the farthest distance of a tap, up to an even number.</summary>
+    private int Lead => _pitch + 2;
+
+    /// <summary>Pixels in pairs of one kind.</summary>
+    private nint OfAParity => 2 * Lead + (nint)Steps * MatrixUnit.Depth;
+
+    /// <inheritdoc/>
+    public override nint Room(int inputs, int outputs) => x.Room + Math.Max((nint)(_pitch + 1) * inputs, ((nint)Steps * MatrixUnit.Depth + 1) * outputs) / 2;
+
+    /// <inheritdoc/>
+    public override nint FirstPixel(int tap)
+    {
+        int first = Lead + (tap / 3 - 1) * _pitch + (tap % 3 - 1);
+        return first % 2 == 0 ? first : OfAParity + first - 1;
+    }
+
+    /// <inheritdoc/>
+    public override void LayOutInput(int piece, ChannelRange channels, ushort* to, float* room)
+    {
+        // Room for the source; a row between zeros.
+        int count = channels.Count;
+        ushort* row = (ushort*)(room + x.Room);
+        new Span<ushort>(row, count).Clear();
+        new Span<ushort>(row + (size.Width + 1) * count, (_pitch - size.Width) * count).Clear();
+
+        nint even = Lead, odd = OfAParity + Lead - 2;
+        ClearPixels(to, count, 0, Lead);
+        ClearPixels(to, count, OfAParity, Lead);
+        int first = piece * _together, images = Math.Min(_together, size.Images - first);
+        for (int image = first; image < first + images; image++)
+        {
+            x.Begin(image, room);
+            for (int top = 0; top < size.Height; top++, even += _pitch, odd += _pitch)
+            {
+                x.Read(image, top, channels, room, row + count);
+                // The first odd pair is the zero before the row and its first pixel.
+                WritePairs(row, count, to + odd * MatrixUnit.Side);
+                WritePairs(row + count, count, to + even * MatrixUnit.Side);
+            }
+            ClearPixels(to, count, even, _pitch);
+            ClearPixels(to, count, odd, _pitch);
+            even += _pitch;
+            odd += _pitch;
+        }
+        ClearPixels(to, count, even, OfAParity - even);
+        ClearPixels(to, count, odd, Pixels - odd);
+    }
+
+    /// <inheritdoc/>
+    public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
+    {
+        // A pixel of zeros, then pairs.
+        int count = channels.Count, numbers = _pitch * count;
+        ushort* zeros = (ushort*)room, pairs = zeros + count, next = pairs;
+        new Span<ushort>(zeros, count).Clear();
+        int first = piece * _together, images = Math.Min(_together, size.Images - first);
+        for (int image = first; image < first + images; image++)
+        {
+            for (int top = 0; top < size.Height; top++)
+            {
+                ushort* slope = dy + ((nint)image * size.Height + top) * size.Width * size.Outputs + channels.First;
+                if (sums is not null)
+                    AddRows(slope, size.Width, count, size.Outputs, sums);
+                for (int column = 0; column < _pitch; column += 2, slope += 2 * size.Outputs, next += 2 * count)
+                    WritePair(column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + size.Outputs : zeros, count, next);
+            }
+            new Span<ushort>(next, numbers).Clear();
+            next += numbers;
+        }
+        new Span<ushort>(next, (int)(pairs + (nint)Steps * MatrixUnit.Depth * count - next)).Clear();
+        BFloat16Layout.Columns(pairs, Steps * MatrixUnit.Depth, count, to, GradientStride);
+    }
+
+    /// <summary>Writes a row's pixels two by two.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void WritePairs(ushort* row, int channels, ushort* to)
+    {
+        nint block = Pixels * MatrixUnit.Side;
+        for (int column = 0; column < _pitch; column += 2, row += 2 * channels, to += 2 * MatrixUnit.Side)
+            BFloat16Layout.PairBlocks(row, row + channels, channels, to, block);
+    }
+
+    private void ClearPixels(ushort* to, int channels, nint first, nint count)
+    {
+        for (int c = 0; c < channels; c += MatrixUnit.Side)
+            new Span<ushort>(to + c * Pixels + first * MatrixUnit.Side, checked((int)count) * MatrixUnit.Side).Clear();
+    }
+
+    /// <summary>Pixels of a row with a zero after them, or two: an even number, so that pixels keep their parity from row to row.</summary>
+    private static int PitchOf(int width) => (width + 2) / 2 * 2;
+
+    private static int ImagePositions(ConvolutionSize size) => (size.Height + 1) * PitchOf(size.Width);
+
+    private static int ImagesTogether(ConvolutionSize size) => Math.Clamp(WantedPositions / ImagePositions(size), 1, size.Images);
+}
+
+/// <summary>Rows of a product, some hundred a piece.</summary>
+/// <param name="rows">Their number.</param>
+/// <param name="inputs">Columns of x.</param>
+/// <param name="outputs">Columns of dy.</param>
+/// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
+/// <param name="source">Computes x; or null.</param>
+/// <param name="dy">[rows, outputs].</param>
+internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, ushort* dy)
+    : GradientPieces(new(outputs, 1, inputs), (int)Math.Min(rows, PieceRows))
+{
+    private const int PieceRows = 512;
+
+    /// <inheritdoc/>
+    public override int Count => (int)((rows + PieceRows - 1) / PieceRows);
+
+    /// <inheritdoc/>
+    public override nint Pixels => (nint)Steps * MatrixUnit.Depth;
+
+    /// <inheritdoc/>
+    public override nint Room(int inputChannels, int outputChannels) => Math.Max(MatrixUnit.Depth * (nint)inputs, (Pixels + 1) * outputChannels) / 2 + inputs;
+
+    /// <inheritdoc/>
+    public override nint FirstPixel(int tap) => 0;
+
+    /// <inheritdoc/>
+    public override void LayOutInput(int piece, ChannelRange channels, ushort* to, float* room)
+    {
+        nint first = (nint)piece * PieceRows;
+        int count = (int)Math.Min(PieceRows, rows - first);
+        ushort* zeros = (ushort*)room, computed = zeros + inputs;
+        new Span<ushort>(zeros, inputs).Clear();
+        for (int row = 0; row < Pixels; row += MatrixUnit.Depth)
+        {
+            int taken = Math.Clamp(count - row, 0, MatrixUnit.Depth);
+            ushort* from = x + (first + row) * inputs;
+            if (source is not null && taken > 0)
+            {
+                from = computed;
+                source.Read(first + row, taken, from);
+            }
+            for (int i = 0; i < MatrixUnit.Depth; i += 2, to += 2 * MatrixUnit.Side)
+            {
+                ushort* even = (i < taken ? from + (nint)i * inputs : zeros) + channels.First, odd = (i + 1 < taken ? from + (nint)(i + 1) * inputs : zeros) + channels.First;
+                BFloat16Layout.PairBlocks(even, odd, channels.Count, to, Pixels * MatrixUnit.Side);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
+    {
+        nint first = (nint)piece * PieceRows;
+        int count = (int)Math.Min(PieceRows, rows - first);
+        ushort* zeros = (ushort*)room, pairs = zeros + channels.Count, slope = dy + first * outputs + channels.First;
+        new Span<ushort>(zeros, channels.Count).Clear();
+        if (sums is not null)
+            AddRows(slope, count, channels.Count, outputs, sums);
+        ushort* next = pairs;
+        for (int row = 0; row < Pixels; row += 2, slope += 2 * outputs, next += 2 * channels.Count)
+            WritePair(row < count ? slope : zeros, row + 1 < count ? slope + outputs : zeros, channels.Count, next);
+        BFloat16Layout.Columns(pairs, (int)Pixels, channels.Count, to, GradientStride);
+    }
+}
