@@ -1,0 +1,141 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>U-Nets whose activations are bfloat16 because a matrix unit multiplies, against libtorch's operators in float64: over a unit that is written out, and over the processor's.</summary>
+[TestClass]
+public sealed class MatrixUnitNetworkTests
+{
+    /// <summary>Root mean square of the difference, as a share: 8 bits, rounded dozens of times.</summary>
+    private const double Share = 0.03;
+
+    private static readonly UNetShape s_shape = new(3, 8, 8, Classes: 3);
+
+    /// <summary>FiLM, attention over 64 positions with a kernel and over 16 without, and every other way to put a block together.</summary>
+    private static readonly Dictionary<string, UNetOptions> s_kinds = new()
+    {
+        ["improved"] = SmallNetworks.Improved with { BaseChannels = 32, AttentionHeads = 1 },
+        ["ho"] = SmallNetworks.Ho with { BaseChannels = 32 },
+        ["no learned resampling"] = SmallNetworks.Improved with { BaseChannels = 32, AttentionResolutions = [], ConvolutionalResampling = false },
+    };
+
+    private static long Live => DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount;
+
+    private static IEnumerable<string> Units => MatrixUnit.OfThisProcessor is null ? ["written out"] : ["written out", "the processor's"];
+
+    private static IEnumerable<object[]> UnitRows => Units.Select(unit => (object[])[unit]);
+
+    private static IEnumerable<object[]> Cases =>
+        from unit in Units
+        from kind in s_kinds.Keys
+        select new object[] { unit, kind };
+
+    [TestMethod]
+    [DynamicData(nameof(Cases))]
+    public void EveryParametersGradientIsNearThatOfThePlainOperators(string unit, string kind)
+    {
+        using var scope = NewDisposeScope();
+        using DenoisingNetwork fast = Randomized(kind), plain = Randomized(kind).to(float64);
+        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
+        Tensor? labels = SmallNetworks.Labels(2, s_shape);
+        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
+        (want * dy).sum().backward();
+        using (MatrixUnit.Enter(Unit(unit)))
+        {
+            Tensor y = fast.forward(x, timesteps, labels);
+            Assert.AreEqual(float32, y.dtype);
+            Assert.IsLessThan(Share, Apart(want, y));
+            Assert.IsGreaterThan(1e-4, Apart(want, y), "bfloat16 was computed in");
+            (y * dy.to(float32)).sum().backward();
+        }
+        var gradients = plain.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter.grad);
+        foreach (var (path, parameter) in fast.named_parameters())
+        {
+            using Tensor? wanted = gradients[path], gotten = parameter.grad;
+            Assert.IsNotNull(gotten, path);
+            Assert.AreEqual(float32, gotten.dtype, path);
+            Assert.IsLessThan(Share, Apart(wanted!, gotten), path);
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(UnitRows))]
+    public void TheRestOfTheBatchChangesNoBitOfAnImage(string unit)
+    {
+        using var scope = NewDisposeScope();
+        using var untracked = no_grad();
+        using DenoisingNetwork network = Randomized("improved");
+        network.eval();
+        Tensor x = SmallNetworks.Noise(5, s_shape), timesteps = full([5], 7f);
+        Tensor labels = SmallNetworks.Labels(5, s_shape)!;
+        using var use = MatrixUnit.Enter(Unit(unit));
+        float[] all = network.forward(x, timesteps, labels).data<float>().ToArray();
+        foreach (int image in (int[])[0, 3])
+        {
+            float[] alone = network.forward(x.narrow(0, image, 1), timesteps.narrow(0, image, 1), labels.narrow(0, image, 1)).data<float>().ToArray();
+            CollectionAssert.AreEqual(all[(image * alone.Length)..((image + 1) * alone.Length)], alone, $"image {image}");
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(UnitRows))]
+    public void NoTensorIsLeftBehind(string unit)
+    {
+        using var use = MatrixUnit.Enter(Unit(unit));
+        using DenoisingNetwork network = Randomized("improved");
+        using Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f), labels = SmallNetworks.Labels(2, s_shape)!;
+        Run();
+        long before = Live;
+        for (int i = 0; i < 3; i++)
+            Run();
+        Assert.AreEqual(before, Live);
+
+        void Run()
+        {
+            using (Tensor y = network.forward(x, timesteps, labels))
+            using (Tensor loss = y.sum())
+                loss.backward();
+            foreach (var parameter in network.parameters())
+            {
+                parameter.grad?.Dispose();
+                parameter.grad = null;
+            }
+            using var untracked = no_grad();
+            network.forward(x, timesteps, labels).Dispose();
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(UnitRows))]
+    public void DropoutAndNetworksThatDoNotFillAUnitRunToo(string unit)
+    {
+        using var scope = NewDisposeScope();
+        using DenoisingNetwork dropping = SmallNetworks.Build(s_kinds["ho"] with { Dropout = 0.5 }, s_shape), odd = SmallNetworks.Build("improved");
+        using var use = MatrixUnit.Enter(Unit(unit));
+        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
+        dropping.train();
+        Tensor y = dropping.forward(x, timesteps, SmallNetworks.Labels(2, s_shape));
+        y.square().mean().backward();
+        Assert.IsTrue(dropping.parameters().All(parameter => parameter.grad is { } grad && grad.isfinite().all().item<bool>()));
+
+        Tensor whole = odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null);
+        using (MatrixUnit.Enter(null))
+            CollectionAssert.AreEqual(odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null).data<float>().ToArray(), whole.data<float>().ToArray());
+    }
+
+    private static MatrixUnit Unit(string name) => name == "written out" ? new WrittenOutUnit() : MatrixUnit.OfThisProcessor!;
+
+    private static DenoisingNetwork Randomized(string kind)
+    {
+        DenoisingNetwork network = SmallNetworks.Build(s_kinds[kind], s_shape);
+        SmallNetworks.Randomize(network);
+        return network;
+    }
+
+    private static double Apart(Tensor want, Tensor got)
+    {
+        using var scope = NewDisposeScope();
+        double share = Math.Sqrt(((got.detach().to(float64) - want.detach()).square().mean() / want.detach().square().mean()).item<double>());
+        return double.IsFinite(share) ? share : double.PositiveInfinity;
+    }
+}
