@@ -22,7 +22,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false, Fork? fork = null)
     {
         long[] shape = x.shape, kernel = weight.shape;
-        if (!(HostKernels.Take(x, weight) || HostKernels.TakeNarrow(x, weight, kernel[1], kernel[0])) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !NormBatch.Takes(shape[1]))))
+        if (!(HostKernels.Take(x, weight) || HostKernels.TakeNarrow(x, weight, kernel[1], kernel[0])) || kernel[2] != 3 || kernel[3] != 3 || (norm is not null && (doubled || !HostKernels.TakeNorm(shape[1], norm))))
             return null;
         long pixels = shape[0] * shape[2] * shape[3] * (doubled ? 4 : 1);
         if (pixels * Math.Max(kernel[0], kernel[1]) > int.MaxValue / sizeof(float))

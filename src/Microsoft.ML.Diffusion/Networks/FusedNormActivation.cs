@@ -19,7 +19,8 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
     /// <returns>[N, C, H, W] with the channels last in memory; null where the plain operators have to do it.</returns>
     public static Tensor? TryApply(Tensor x, NormArguments norm)
     {
-        if (!HostKernels.Take(x, norm.Weight) || !NormBatch.Takes(x.shape[1]))
+        long channels = x.shape[1];
+        if (!(HostKernels.Take(x, norm.Weight) || HostKernels.TakeNarrow(x, norm.Weight, channels, channels)) || !HostKernels.TakeNorm(channels, norm))
             return null;
         using (Tensor pixels = x.permute(0, 2, 3, 1))
         {
@@ -69,11 +70,11 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         using Tensor pixels = x.permute(0, 2, 3, 1);
         using Tensor? scales = scale?.contiguous();
         using Tensor? shifts = shift?.contiguous();
-        using Tensor result = empty(pixels.shape, float32);
+        using Tensor result = empty(pixels.shape, pixels.dtype);
         Tensor statistics = NormGradients.NewStatistics(pixels, settings);
         var norm = new NormBatch(pixels, weight, bias, scales, shifts, statistics, settings);
         norm.Measure();
-        norm.Apply(HostMemory.Pointer(result));
+        norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);
     }
 }

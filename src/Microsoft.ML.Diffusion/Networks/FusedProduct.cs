@@ -29,7 +29,7 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         if (!taken || kernel[2] != kernel[3] || LinearKernel.LanesFor(kernel[1], kernel[0]) == 0)
             return null;
         var window = new WindowSize((int)shape[0], (int)shape[2], (int)shape[3], (int)shape[1], (int)kernel[2], stride, before, after);
-        if (norm is not null && !(window.IsPointwise && NormBatch.Takes(shape[1])))
+        if (norm is not null && !(window.IsPointwise && HostKernels.TakeNorm(shape[1], norm)))
             return null;
         if (window.OutputHeight < 1 || window.OutputWidth < 1 || !LinearKernel.Takes(window.Outputs) || window.Outputs * Math.Max(kernel[0], window.Numbers) > int.MaxValue / sizeof(float))
             return null;

@@ -126,18 +126,37 @@ internal static class LayerMath
     /// <summary>Doubles both sides of an image by nearest neighbours: [N, C, H, W] to [N, C, 2H, 2W].</summary>
     public static Tensor Double(Tensor x) => nn.functional.interpolate(x, scale_factor: Twice, mode: InterpolationMode.Nearest);
 
-    /// <summary>Multiplies the last dimension.</summary>
+    /// <summary>Multiplies the last dimension. Without gradients a row's result does not depend on the other rows: a BLAS takes another order of sums for one row than for many.</summary>
     /// <param name="x">[…, C].</param>
     /// <param name="weight">[D, C].</param>
     /// <param name="bias">[D].</param>
     /// <returns>[…, D].</returns>
     public static Tensor Multiply(Tensor x, Tensor weight, Tensor bias)
     {
+        if (!is_grad_enabled() && HostKernels.Take(x, weight) && LinearKernel.LanesFor(weight.shape[1], weight.shape[0]) > 0)
+            return MultiplyRows(x, weight, bias);
         ScalarType type = x.dtype;
         if (weight.dtype == type)
             return nn.functional.linear(x, weight, bias);
         using Tensor w = weight.to(type);
         using Tensor b = bias.to(type);
         return nn.functional.linear(x, w, b);
+    }
+
+    private static unsafe Tensor MultiplyRows(Tensor x, Tensor weight, Tensor bias)
+    {
+        using var scope = NewDisposeScope();
+        long[] shape = x.shape;
+        int inputs = (int)weight.shape[1], outputs = (int)weight.shape[0];
+        long rows = x.numel() / inputs;
+        Tensor matrix = x.reshape(rows, inputs).contiguous();
+        // The kernel takes an even number, at least four.
+        long lacking = Math.Max(4, rows + rows % 2) - rows;
+        if (lacking > 0)
+            matrix = cat([matrix, zeros([lacking, inputs], float32)]);
+        Tensor y = empty([rows + lacking, outputs], float32), kernel = weight.contiguous();
+        LinearKernel.Apply(
+            (nint)(rows + lacking), inputs, outputs, HostMemory.Pointer(matrix), null, HostMemory.Pointer(kernel), transposed: false, HostMemory.Pointer(bias), null, HostMemory.Pointer(y));
+        return y.narrow(0, 0, rows).reshape([.. shape[..^1], outputs]).MoveToOuterDisposeScope();
     }
 }

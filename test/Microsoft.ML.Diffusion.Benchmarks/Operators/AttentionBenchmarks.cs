@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using TorchSharp;
 
 namespace Microsoft.ML.Diffusion.Benchmarks;
 
@@ -13,6 +14,13 @@ public class AttentionBenchmarks
     private Tensor _qkv = null!;
     private Tensor _gradient = null!;
 
+    /// <summary>float32; and bfloat16 where the processor has a matrix unit.</summary>
+    [ParamsSource(nameof(Types))]
+    public string Type { get; set; } = "Float32";
+
+    /// <summary>Those that the processor has kernels for.</summary>
+    public static IEnumerable<string> Types => MatrixUnit.OfThisProcessor is null ? ["Float32"] : ["Float32", "BFloat16"];
+
     /// <summary>Whether the gradients are computed too.</summary>
     [Params(false, true)]
     public bool Backward { get; set; }
@@ -22,8 +30,9 @@ public class AttentionBenchmarks
     public void SetUp()
     {
         var generator = new Generator(1, CPU);
-        _qkv = randn([Batch, Positions, 3 * Heads * Width], float32, generator: generator).requires_grad_(Backward);
-        _gradient = randn([Batch, Positions, Heads * Width], float32, generator: generator);
+        var type = Enum.Parse<ScalarType>(Type);
+        _qkv = randn([Batch, Positions, 3 * Heads * Width], float32, generator: generator).to(type).requires_grad_(Backward);
+        _gradient = randn([Batch, Positions, Heads * Width], float32, generator: generator).to(type);
     }
 
     /// <summary>libtorch's.</summary>

@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using TorchSharp;
 
 namespace Microsoft.ML.Diffusion.Benchmarks;
 
@@ -19,6 +20,13 @@ public class ConvolutionBenchmarks
     [Params("64 at 32x32", "128 at 16x16")]
     public string Layer { get; set; } = "";
 
+    /// <summary>float32; and bfloat16 where the processor has a matrix unit.</summary>
+    [ParamsSource(nameof(Types))]
+    public string Type { get; set; } = "Float32";
+
+    /// <summary>Those that the processor has kernels for.</summary>
+    public static IEnumerable<string> Types => MatrixUnit.OfThisProcessor is null ? ["Float32"] : ["Float32", "BFloat16"];
+
     /// <summary>Whether the gradients are computed too.</summary>
     [Params(false, true)]
     public bool Backward { get; set; }
@@ -28,16 +36,17 @@ public class ConvolutionBenchmarks
     public void SetUp()
     {
         var generator = new Generator(1, CPU);
+        var type = Enum.Parse<ScalarType>(Type);
         var (channels, side) = Layer.StartsWith("64", StringComparison.Ordinal) ? (64, 32) : (128, 16);
-        _x = ChannelsLast.Of(randn([Batch, channels, side, side], float32, generator: generator)).requires_grad_(Backward);
+        _x = ChannelsLast.Of(randn([Batch, channels, side, side], float32, generator: generator).to(type)).requires_grad_(Backward);
         _weight = ChannelsLast.Of(randn([channels, channels, 3, 3], float32, generator: generator)).requires_grad_(Backward);
         _bias = zeros(channels, float32).requires_grad_(Backward);
-        _gradient = ChannelsLast.Of(randn([Batch, channels, side, side], float32, generator: generator));
+        _gradient = ChannelsLast.Of(randn([Batch, channels, side, side], float32, generator: generator).to(type));
     }
 
     /// <summary>libtorch's.</summary>
     [Benchmark(Baseline = true, OperationsPerInvoke = Repeats)]
-    public void Plain() => Measure(() => nn.functional.conv2d(_x, _weight, _bias, padding: [1, 1]));
+    public void Plain() => Measure(() => nn.functional.conv2d(_x, _weight.to(_x.dtype), _bias.to(_x.dtype), padding: [1, 1]));
 
     /// <summary>The library's.</summary>
     [Benchmark(OperationsPerInvoke = Repeats)]

@@ -79,12 +79,20 @@ internal static class PairedComparison
         (string images, string drawn) = options.Quick ? ("2", "2") : ("64", "20");
         string[] draw = ["sample", "--images", images, "--batch", together, "--sampler-steps", drawn];
         string[] few = ["--measure", options.Quick ? "1" : "10"];
+        // Where the default computes in bfloat16, float32 is measured too.
+        string[] full = ["--precision", "full"];
+        PairedCase[] inFloat32 = options.Device == "cuda" || PrecisionPolicy.UnitFor(ComputePrecision.Automatic) is null ? [] :
+        [
+            new($"training step, batch {options.Batch}, Precision = Full", 1.3, Ours("step", [.. steps, .. full]), [Peer("float32", ["step", .. steps])]),
+            new($"denoising step, batch {options.Batch}, Precision = Full", 1.5, Ours("denoise", [.. steps, .. full, "--model", model]), [Peer("float32", ["denoise", .. steps])]),
+        ];
         return
         [
             new($"training step, batch {options.Batch}", 5, Ours("step", [.. steps]),
                 [Peer("float32", ["step", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["step", .. steps, "--bfloat16", .. tf32])]),
             new($"denoising step, batch {options.Batch}", 7, Ours("denoise", [.. steps, "--model", model]),
                 [Peer("float32", ["denoise", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["denoise", .. steps, "--bfloat16", .. tf32])]),
+            .. inFloat32,
             new($"{images} images: ours DPM-Solver++ {drawn}, theirs 1,000 ancestral steps", 0, Ours("sample", [.. draw[1..], "--sampler", "dpm", "--iterations", "1", "--model", model]),
                 [Peer("float32", [.. draw, "--sampler", "ddpm", .. few, .. tf32])]),
             new($"{images} images: DDIM {drawn} on both sides", 0, Ours("sample", [.. draw[1..], "--sampler", "ddim", "--iterations", "1", "--model", model]),

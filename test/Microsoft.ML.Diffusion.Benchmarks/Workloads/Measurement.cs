@@ -62,7 +62,7 @@ internal sealed record Measurement
     public int? SamplerSteps { get; init; }
 
     /// <summary>A result of our own process.</summary>
-    public static Measurement Of(string mode, int images, IReadOnlyList<double> seconds, long parameters, string device) => new()
+    public static Measurement Of(string mode, int images, IReadOnlyList<double> seconds, long parameters, string device, ComputePrecision precision) => new()
     {
         Mode = mode,
         Images = images,
@@ -74,7 +74,7 @@ internal sealed record Measurement
         Threads = get_num_threads(),
         Torch = __version__,
         Device = device,
-        Type = "float32",
+        Type = device == "cpu" && PrecisionPolicy.UnitFor(precision) is not null ? "bfloat16" : "float32",
     };
 
     /// <summary>The result on a line of output; null where the line is something else.</summary>

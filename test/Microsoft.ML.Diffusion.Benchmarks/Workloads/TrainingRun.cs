@@ -20,6 +20,7 @@ internal static class TrainingRun
             MaximumSteps = options.Steps,
             MaximumDuration = TimeSpan.FromMinutes(options.Minutes),
             BatchSize = options.Batch,
+            Precision = options.Precision,
             Progress = clock,
         }).Fit(images);
         double trained = Stopwatch.GetElapsedTime(start).TotalSeconds;
@@ -56,7 +57,7 @@ internal static class TrainingRun
                 file.Write(image);
         });
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        return Measurement.Of(options.Mode, options.Images, [seconds], model.Network.CountParameters(model.Shape), options.Device) with
+        return Measurement.Of(options.Mode, options.Images, [seconds], model.Network.CountParameters(model.Shape), options.Device, options.Precision) with
         {
             GenerateSeconds = seconds,
             SamplerSteps = options.SamplerSteps,

@@ -70,7 +70,7 @@ internal static class Worker
         var clock = new StepClock();
         int discard = Math.Max(options.Discard, 1);
         using DdpmTransformer model = Train(options, context, Pictures(context, options.Size, 256), discard + options.Iterations, options.Batch, clock);
-        return Measurement.Of("step", options.Batch, clock.Intervals(discard - 1), model.Network.CountParameters(model.Shape), options.Device);
+        return Measurement.Of("step", options.Batch, clock.Intervals(discard - 1), model.Network.CountParameters(model.Shape), options.Device, options.Precision);
     }
 
     private static Measurement Denoise(WorkerOptions options)
@@ -83,7 +83,7 @@ internal static class Worker
             .WithSampler(DiffusionSampler.Ddpm(options.Discard + options.Iterations + 1))
             .WithStepCallback(step => Tick(clock, step));
         Generate(context, watched, options.Batch);
-        return Measurement.Of("denoise", options.Batch, clock.Intervals(options.Discard), model.Network.CountParameters(model.Shape), options.Device);
+        return Measurement.Of("denoise", options.Batch, clock.Intervals(options.Discard), model.Network.CountParameters(model.Shape), options.Device, options.Precision);
     }
 
     private static Measurement Sample(WorkerOptions options)
@@ -101,7 +101,7 @@ internal static class Worker
             Generate(context, drawing, options.Images);
             seconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
-        return Measurement.Of("sample", options.Images, seconds, model.Network.CountParameters(model.Shape), options.Device) with { SamplerSteps = options.SamplerSteps };
+        return Measurement.Of("sample", options.Images, seconds, model.Network.CountParameters(model.Shape), options.Device, options.Precision) with { SamplerSteps = options.SamplerSteps };
     }
 
     private static DdpmTransformer Train(WorkerOptions options, MLContext context, IDataView images, int steps, int batch, StepClock? progress) =>
@@ -112,12 +112,16 @@ internal static class Worker
             PixelMaximum = 1,
             MaximumSteps = steps,
             BatchSize = batch,
+            Precision = options.Precision,
             Progress = progress,
         }).Fit(images);
 
-    /// <summary>The model of --model.</summary>
-    public static DdpmTransformer Load(MLContext context, WorkerOptions options) =>
-        (DdpmTransformer)context.Model.Load(options.Model ?? throw new ArgumentException("--model is missing."), out _);
+    /// <summary>The model of --model, computing in --precision.</summary>
+    public static DdpmTransformer Load(MLContext context, WorkerOptions options)
+    {
+        using var model = (DdpmTransformer)context.Model.Load(options.Model ?? throw new ArgumentException("--model is missing."), out _);
+        return model.WithPrecision(options.Precision);
+    }
 
     private static void Generate(MLContext context, DdpmTransformer model, int images)
     {

@@ -5,7 +5,7 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <summary>What our worker process is asked to do; named as in reference/peer.py, which gets the same arguments.</summary>
 internal sealed record WorkerOptions(
     string Mode, int Batch, int Size, int Base, int Threads, string Device, int Discard, int Iterations, string Sampler, int SamplerSteps,
-    int Images, string? Model, string Network, double Minutes, int Steps, int GenerateBatch, string? Output, string Data)
+    int Images, string? Model, string Network, ComputePrecision Precision, double Minutes, int Steps, int GenerateBatch, string? Output, string Data)
 {
     /// <summary>The hidden command of the program.</summary>
     public static System.CommandLine.Command Command()
@@ -23,6 +23,7 @@ internal sealed record WorkerOptions(
         var images = Number("--images", 64);
         var model = new Option<string?>("--model");
         var network = Text("--network", "compact");
+        var precision = new Option<ComputePrecision>("--precision");
         var minutes = new Option<double>("--minutes") { DefaultValueFactory = _ => 10 };
         var steps = Number("--steps", int.MaxValue);
         var generateBatch = Number("--generate-batch", 16);
@@ -30,13 +31,13 @@ internal sealed record WorkerOptions(
         var data = Text("--data", FashionMnist.DebianFolder);
         var command = new System.CommandLine.Command("worker", "Runs one workload and prints what it measured.")
         {
-            mode, batch, size, @base, threads, device, discard, iterations, sampler, samplerSteps, images, model, network, minutes, steps, generateBatch, output, data,
+            mode, batch, size, @base, threads, device, discard, iterations, sampler, samplerSteps, images, model, network, precision, minutes, steps, generateBatch, output, data,
         };
         command.Hidden = true;
         command.SetAction(line => Worker.Run(new WorkerOptions(
             line.GetValue(mode)!, line.GetValue(batch), line.GetValue(size), line.GetValue(@base), line.GetValue(threads), line.GetValue(device)!,
             line.GetValue(discard), line.GetValue(iterations), line.GetValue(sampler)!, line.GetValue(samplerSteps), line.GetValue(images), line.GetValue(model), line.GetValue(network)!,
-            line.GetValue(minutes), line.GetValue(steps), line.GetValue(generateBatch), line.GetValue(output), line.GetValue(data)!)));
+            line.GetValue(precision), line.GetValue(minutes), line.GetValue(steps), line.GetValue(generateBatch), line.GetValue(output), line.GetValue(data)!)));
         return command;
 
         static Option<int> Number(string name, int value) => new(name) { DefaultValueFactory = _ => value };

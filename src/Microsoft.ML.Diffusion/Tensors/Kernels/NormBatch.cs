@@ -107,8 +107,15 @@ internal sealed unsafe class NormBatch
     }
 
     /// <summary>Writes the whole batch normalised.</summary>
-    /// <param name="y">[N, H, W, C], written.</param>
-    public void Apply(float* y) => Cores.Run(Images, image => Apply(image * Pixels, (int)Pixels, y + image * Pixels * Channels));
+    /// <param name="y">[N, H, W, C] in the batch's type, written.</param>
+    public void ApplyToAll(void* y) => Cores.Run(Images, image =>
+    {
+        nint first = image * Pixels;
+        if (_narrow)
+            Apply(first, (int)Pixels, (ushort*)y + first * Channels);
+        else
+            Apply(first, (int)Pixels, (float*)y + first * Channels);
+    });
 
     /// <summary>Writes some of the batch's pixels normalised; a batch of float32.</summary>
     /// <param name="first">The first pixel, counted over the batch.</param>
