@@ -8,8 +8,8 @@ namespace Microsoft.ML.Diffusion;
 public enum ComputePrecision
 {
     /// <summary>
-    /// float32 in memory and in every sum. Where the processor has a unit that multiplies bfloat16 matrices (Intel AMX, on Linux), the factors of convolutions, products
-    /// and attention are rounded to bfloat16 as they enter it; elsewhere everything is float32.
+    /// float32; but where the processor has a unit that multiplies bfloat16 matrices (Intel AMX, on Linux) and all channels of a U-Net are multiples of 32, its activations
+    /// between the first and the last convolution are bfloat16. Sums are float32.
     /// </summary>
     Automatic,
 
@@ -17,8 +17,8 @@ public enum ComputePrecision
     Full,
 
     /// <summary>
-    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor keeps activations in bfloat16
-    /// and takes them back to float32 for convolutions and norms.
+    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor without a matrix unit keeps activations
+    /// in bfloat16 and takes them back to float32 for convolutions and norms.
     /// </summary>
     BFloat16,
 }
