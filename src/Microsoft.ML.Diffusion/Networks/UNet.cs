@@ -92,7 +92,7 @@ internal sealed class UNet : DenoisingNetwork
         if (Narrows(h))
         {
             using Tensor wide = h;
-            h = wide.to(ScalarType.BFloat16);
+            h = FusedConversion.Apply(wide, ScalarType.BFloat16);
         }
         int next = 0;
         foreach (Stage stage in _down)
@@ -130,7 +130,7 @@ internal sealed class UNet : DenoisingNetwork
             }
         }
         using (h)
-        using (Tensor last = h.to(type))
+        using (Tensor last = FusedConversion.Apply(h, type))
         using (NormArguments norm = _output.Norm.With(silu: true))
             return _output.Convolution.Apply(last, norm);
     }

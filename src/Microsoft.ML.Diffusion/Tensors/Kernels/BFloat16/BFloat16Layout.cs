@@ -24,6 +24,15 @@ internal static unsafe class BFloat16Layout
     }
 
     /// <summary>Numbers as they are; a multiple of 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Widen(ushort* from, nint count, float* to)
+    {
+        for (nint i = 0; i < count; i += Lanes)
+            Lanes512.Store(NarrowElement.Load((NarrowElement*)(from + i)), to + i);
+    }
+
+    /// <summary>Numbers as they are; a multiple of 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Round(float* from, nint count, ushort* to)
     {
         for (nint i = 0; i < count; i += Lanes)

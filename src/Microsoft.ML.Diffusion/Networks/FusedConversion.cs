@@ -1,0 +1,72 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>float32 to bfloat16 and back, on all cores; its gradient goes the other way.</summary>
+internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<FusedConversion>
+{
+    private const string Settings = "settings";
+
+    /// <summary>Numbers that a core converts at a time.</summary>
+    private const int Portion = 1 << 15;
+
+    /// <inheritdoc/>
+    public override string Name => nameof(FusedConversion);
+
+    /// <summary>Converts.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="type">The type that is wanted.</param>
+    /// <returns>[N, C, H, W]; the caller disposes it.</returns>
+    public static Tensor Apply(Tensor x, ScalarType type)
+    {
+        if (x.dtype == type)
+            return x.alias();
+        if (!Takes(x, type))
+            return x.to(type);
+        if (!is_grad_enabled())
+            return Convert(x, type);
+        using var scope = NewDisposeScope();
+        return apply(x, type).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
+    {
+        var (x, type) = ((Tensor)vars[0], (ScalarType)vars[1]);
+        ctx.save_data(Settings, x.dtype);
+        return Convert(x, type);
+    }
+
+    /// <inheritdoc/>
+    public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
+    {
+        using var scope = NewDisposeScope();
+        // TorchSharp hands over a handle of its own and does not free it.
+        using Tensor given = grad_output;
+        return ReturnedGradients.Pass(Convert(given, (ScalarType)ctx.get_data(Settings)), null);
+    }
+
+    private static bool Takes(Tensor x, ScalarType type) =>
+        x.device_type == DeviceType.CPU && (x.dtype, type) is (ScalarType.Float32, ScalarType.BFloat16) or (ScalarType.BFloat16, ScalarType.Float32)
+        && x.dim() == 4 && x.numel() % Lanes512.Count == 0 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+
+    private static Tensor Convert(Tensor x, ScalarType type)
+    {
+        using Tensor pixels = ChannelsLast.Pixels(x);
+        using Tensor y = empty(pixels.shape, type);
+        int count = (int)pixels.numel(), portions = (count + Portion - 1) / Portion;
+        if (type == ScalarType.BFloat16)
+        {
+            float* from = HostMemory.Pointer(pixels);
+            ushort* to = HostMemory.Narrow(y);
+            Cores.Run(portions, part => BFloat16Layout.Round(from + part * Portion, Math.Min(Portion, count - part * Portion), to + part * Portion));
+        }
+        else
+        {
+            ushort* from = HostMemory.Narrow(pixels);
+            float* to = HostMemory.Pointer(y);
+            Cores.Run(portions, part => BFloat16Layout.Widen(from + part * Portion, Math.Min(Portion, count - part * Portion), to + part * Portion));
+        }
+        return y.permute(0, 3, 1, 2);
+    }
+}
