@@ -40,7 +40,7 @@ internal static unsafe class BFloat16Attention
 
         float* sums = stackalloc float[Block];
         nint* offsets = stackalloc nint[Math.Max(t, d) / MatrixUnit.Depth];
-        FillOffsets(offsets, Math.Max(t, d));
+        FillOffsets(offsets, Math.Max(t, d), MatrixUnit.Depth);
         unit.Begin();
         for (int first = 0; first < t; first += Block)
         {
@@ -99,7 +99,9 @@ internal static unsafe class BFloat16Attention
         new Span<float>(dValues, t * d).Clear();
 
         nint* offsets = stackalloc nint[Math.Max(t, d) / MatrixUnit.Depth];
-        FillOffsets(offsets, Math.Max(t, d));
+        FillOffsets(offsets, Math.Max(t, d), MatrixUnit.Depth);
+        nint* tileOffsets = stackalloc nint[t / MatrixUnit.Depth];
+        FillOffsets(tileOffsets, t, MatrixUnit.StepNumbers / 2);
         unit.Begin();
         for (int begin = 0; begin < t; begin += kept)
         {
@@ -126,8 +128,8 @@ internal static unsafe class BFloat16Attention
                 for (int i = 0; i < Block; i++)
                     BFloat16Layout.Row(gradients + (nint)i * d, d, dq + (nint)(first + i) * size.Row);
             }
-            AddPairs(unit, slopeColumns + begin, t, d, weightPairs, t, end - begin, offsets, dValues);
-            AddPairs(unit, queryColumns + begin, t, d, productPairs, t, end - begin, offsets, dKeys);
+            AddPairs(unit, slopeColumns + begin / MatrixUnit.Depth * (MatrixUnit.StepNumbers / 2), t, d, weightPairs, t, end - begin, tileOffsets, dValues);
+            AddPairs(unit, queryColumns + begin / MatrixUnit.Depth * (MatrixUnit.StepNumbers / 2), t, d, productPairs, t, end - begin, tileOffsets, dKeys);
         }
         unit.End();
         WriteColumns(dKeys, t, d, gradients, dk, size.Row);
@@ -202,40 +204,49 @@ internal static unsafe class BFloat16Attention
         }
     }
 
-    /// <summary>Adds rows times pairs of rows as they lie: C[d, t] += A[d, k]·B[k, t].</summary>
+    /// <summary>Adds columns times pairs of rows as they lie: C[d, t] += A[d, k]·B[k, t].</summary>
+    /// <param name="unit">Multiplies.</param>
+    /// <param name="columns">From <see cref="BFloat16Layout.Columns"/>, of all positions; beginning with the first that counts.</param>
+    /// <param name="positions">All positions.</param>
+    /// <param name="count">d.</param>
+    /// <param name="pairs">[inputs / 2, t, 2].</param>
+    /// <param name="width">t.</param>
+    /// <param name="inputs">Positions that count.</param>
+    /// <param name="offsets">Those of the columns' steps.</param>
+    /// <param name="to">[d, t], added to.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddPairs(MatrixUnit unit, ushort* rows, int stride, int count, ushort* pairs, int columns, int inputs, nint* offsets, float* to)
+    private static void AddPairs(MatrixUnit unit, ushort* columns, int positions, int count, ushort* pairs, int width, int inputs, nint* offsets, float* to)
     {
         var product = new BlockProduct
         {
-            AStride = stride * sizeof(ushort),
-            ASecond = MatrixUnit.Side / 2 * stride * sizeof(ushort),
+            AStride = MatrixUnit.Depth * sizeof(ushort),
+            ASecond = MatrixUnit.Side / 2 * positions * sizeof(ushort),
             Offsets = offsets,
             Steps = inputs / MatrixUnit.Depth,
-            BStride = columns * 2 * sizeof(ushort),
+            BStride = width * 2 * sizeof(ushort),
             BSecond = MatrixUnit.Depth * sizeof(ushort),
-            BStep = MatrixUnit.Depth * columns * sizeof(ushort),
-            CStride = columns * sizeof(float),
+            BStep = MatrixUnit.Depth * width * sizeof(ushort),
+            CStride = width * sizeof(float),
             Accumulate = 1,
         };
-        for (int column = 0; column < columns; column += MatrixUnit.Side)
+        for (int column = 0; column < width; column += MatrixUnit.Side)
         {
             for (int row = 0; row < count; row += MatrixUnit.Side)
             {
-                product.A = rows + (nint)row * stride;
+                product.A = columns + (nint)row * positions;
                 product.B = pairs + 2 * column;
-                product.C = to + (nint)row * columns + column;
+                product.C = to + (nint)row * width + column;
                 unit.Multiply(&product);
             }
         }
     }
 
-    /// <summary>Rows by their transpose.</summary>
+    /// <summary>Rows by their transpose, as <see cref="BFloat16Layout.Columns"/> lays them out.</summary>
     private static void Columns(ushort* from, nint stride, int count, int columns, ushort* pairs, ushort* to)
     {
         for (int row = 0; row < count; row += 2)
             BFloat16Layout.PairBlocks(from + row * stride, from + (row + 1) * stride, columns, pairs + (nint)row * columns, 2 * MatrixUnit.Side);
-        BFloat16Layout.Columns(pairs, count, columns, to, count);
+        BFloat16Layout.Columns(pairs, count, columns, to);
     }
 
     /// <summary>Columns to rows, rounded to bfloat16.</summary>
@@ -273,9 +284,10 @@ internal static unsafe class BFloat16Attention
         return Lanes512.Sum(sum);
     }
 
-    private static void FillOffsets(nint* offsets, int inputs)
+    /// <summary>Where the steps find their numbers.</summary>
+    private static void FillOffsets(nint* offsets, int inputs, int apart)
     {
         for (int step = 0; step < inputs / MatrixUnit.Depth; step++)
-            offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
+            offsets[step] = step * apart * sizeof(ushort);
     }
 }

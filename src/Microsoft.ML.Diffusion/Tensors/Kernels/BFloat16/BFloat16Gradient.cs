@@ -8,9 +8,6 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal sealed unsafe class BFloat16Gradient
 {
-    /// <summary>Steps for which gradient and input stay in the first-level cache while the taps take their turns.</summary>
-    private const int ChunkSteps = 10;
-
     // Cycles, about: a product of 32 by 32 numbers for a pixel and a tap, laying out 32 numbers of x through norm and SiLU, and of dy.
     private const double ProductCost = 2.6;
     private const double InputCost = 40;
@@ -67,20 +64,21 @@ internal sealed unsafe class BFloat16Gradient
     private void Accumulate(ChannelRange inputs, ChannelRange outputs)
     {
         var size = _pieces.Size;
-        nint inputFloats = _pieces.Pixels * inputs.Count / 2, gradientFloats = _pieces.GradientStride * outputs.Count / 2;
+        nint inputFloats = _pieces.Pixels * inputs.Count / 2, gradientFloats = (nint)_pieces.Steps * MatrixUnit.Depth * outputs.Count / 2;
         float* memory = KernelMemory.Own(inputFloats + gradientFloats + outputs.Count + _pieces.Room(inputs.Count, outputs.Count));
         ushort* input = (ushort*)memory, gradient = (ushort*)(memory + inputFloats);
         float* sums = memory + inputFloats + gradientFloats, room = sums + outputs.Count;
         double[]? bias = _dBias is not null && inputs.First == 0 ? new double[outputs.Count] : null;
 
-        nint* offsets = stackalloc nint[ChunkSteps];
-        for (int step = 0; step < ChunkSteps; step++)
-            offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
+        nint* offsets = stackalloc nint[_pieces.Steps];
+        for (int step = 0; step < _pieces.Steps; step++)
+            offsets[step] = step * (MatrixUnit.StepNumbers / 2) * sizeof(ushort);
         var product = new BlockProduct
         {
-            AStride = _pieces.GradientStride * sizeof(ushort),
-            ASecond = MatrixUnit.Side / 2 * _pieces.GradientStride * sizeof(ushort),
+            AStride = MatrixUnit.Depth * sizeof(ushort),
+            ASecond = _pieces.Steps * (MatrixUnit.StepNumbers / 2) * sizeof(ushort),
             Offsets = offsets,
+            Steps = _pieces.Steps,
             BStride = 2 * MatrixUnit.Side * sizeof(ushort),
             BSecond = MatrixUnit.Side * sizeof(ushort),
             BStep = MatrixUnit.StepNumbers * sizeof(ushort),
@@ -98,7 +96,7 @@ internal sealed unsafe class BFloat16Gradient
             for (int output = 0; output < outputs.Count; output += MatrixUnit.Side)
             {
                 for (int c = 0; c < inputs.Count; c += MatrixUnit.Depth)
-                    Multiply(&product, gradient + output * _pieces.GradientStride, input + c * _pieces.Pixels, outputs.First + output, inputs.First + c);
+                    Multiply(&product, gradient + (nint)output * _pieces.Steps * MatrixUnit.Depth, input + c * _pieces.Pixels, outputs.First + output, inputs.First + c);
             }
             _unit.End();
         }
@@ -111,16 +109,12 @@ internal sealed unsafe class BFloat16Gradient
     private void Multiply(BlockProduct* product, ushort* gradient, ushort* input, int output, int channel)
     {
         var size = _pieces.Size;
-        for (int step = 0; step < _pieces.Steps; step += ChunkSteps)
+        product->A = gradient;
+        for (int tap = 0; tap < size.Taps; tap++)
         {
-            product->Steps = Math.Min(ChunkSteps, _pieces.Steps - step);
-            product->A = gradient + step * MatrixUnit.Depth;
-            for (int tap = 0; tap < size.Taps; tap++)
-            {
-                product->B = input + (_pieces.FirstPixel(tap) + (nint)step * MatrixUnit.Depth) * MatrixUnit.Side;
-                product->C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + channel;
-                _unit.Multiply(product);
-            }
+            product->B = input + _pieces.FirstPixel(tap) * MatrixUnit.Side;
+            product->C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + channel;
+            _unit.Multiply(product);
         }
     }
 }

@@ -78,19 +78,18 @@ internal static unsafe class BFloat16Layout
         }
     }
 
-    /// <summary>Rows of pairs by their transpose: each column's numbers come to lie side by side.</summary>
+    /// <summary>Rows of pairs by their transpose, as a left factor: for each 16 columns a step after the other, in each the columns with 32 rows' numbers side by side.</summary>
     /// <param name="pairs">[rows / 2, columns, 2].</param>
     /// <param name="rows">A multiple of 32.</param>
     /// <param name="columns">A multiple of 16.</param>
-    /// <param name="to">[columns, stride], of which rows numbers are written.</param>
-    /// <param name="stride">From a column's first number to the next column's.</param>
+    /// <param name="to">[columns / 16, rows / 32, 16, 32], written.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Columns(ushort* pairs, int rows, int columns, ushort* to, nint stride)
+    public static void Columns(ushort* pairs, int rows, int columns, ushort* to)
     {
         for (int column = 0; column < columns; column += Lanes)
         {
-            for (int row = 0; row < rows; row += 2 * Lanes)
-                Lanes512.Transpose((float*)(pairs + (nint)row * columns + 2 * column), columns, (float*)(to + column * stride + row), stride / 2);
+            for (int row = 0; row < rows; row += 2 * Lanes, to += MatrixUnit.StepNumbers / 2)
+                Lanes512.Transpose((float*)(pairs + (nint)row * columns + 2 * column), columns, (float*)to, Lanes);
         }
     }
 

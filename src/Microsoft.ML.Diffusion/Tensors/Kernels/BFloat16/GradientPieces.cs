@@ -25,9 +25,6 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>Steps of 32 pixels.</summary>
     public int Steps { get; } = (positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth;
 
-    /// <summary>From an output's gradients to the next output's; an odd number of cache lines, so that 16 of them do not fall on the same lines of a cache.</summary>
-    public nint GradientStride { get; } = ((positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth | 1) * MatrixUnit.Depth;
-
     /// <summary>Pixels of a piece's laid out input, two for each pair.</summary>
     public abstract nint Pixels { get; }
 
@@ -49,7 +46,7 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>Lays some channels of a piece's gradient out.</summary>
     /// <param name="piece">Which.</param>
     /// <param name="channels">Which.</param>
-    /// <param name="to">[channels, <see cref="GradientStride"/>], written.</param>
+    /// <param name="to">[channels / 16, <see cref="Steps"/>, 16, 32], written.</param>
     /// <param name="sums">[channels], the pixels added to; or null.</param>
     /// <param name="room">[<see cref="Room"/>].</param>
     public abstract void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room);
@@ -97,8 +94,8 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
 internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Source x, ushort* dy)
     : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * ImagePositions(size))
 {
-    /// <summary>Pixels for which it is worth while to begin a product.</summary>
-    private const int WantedPositions = 256;
+    /// <summary>Pixels of small images that are worth a piece: sums are read and written once a piece.</summary>
+    private const int WantedPositions = 1024;
 
     private readonly int _together = ImagesTogether(size);
     private readonly int _pitch = PitchOf(size.Width);
@@ -179,7 +176,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
             next += numbers;
         }
         new Span<ushort>(next, (int)(pairs + (nint)Steps * MatrixUnit.Depth * count - next)).Clear();
-        BFloat16Layout.Columns(pairs, Steps * MatrixUnit.Depth, count, to, GradientStride);
+        BFloat16Layout.Columns(pairs, Steps * MatrixUnit.Depth, count, to);
     }
 
     /// <summary>Writes a row's pixels two by two.</summary>
@@ -265,6 +262,6 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, u
         ushort* next = pairs;
         for (int row = 0; row < Pixels; row += 2, slope += 2 * outputs, next += 2 * channels.Count)
             WritePair(row < count ? slope : zeros, row + 1 < count ? slope + outputs : zeros, channels.Count, next);
-        BFloat16Layout.Columns(pairs, (int)Pixels, channels.Count, to, GradientStride);
+        BFloat16Layout.Columns(pairs, (int)Pixels, channels.Count, to);
     }
 }
