@@ -111,6 +111,10 @@ internal sealed class UNet : DenoisingNetwork
     }
 
     /// <summary>The way up and the output; disposes the bottleneck's output and the skip connections.</summary>
+    /// <param name="bottleneck">The bottleneck's output.</param>
+    /// <param name="embedding">N rows or one.</param>
+    /// <param name="skips">From the way down.</param>
+    /// <param name="type">What the last norm and convolution compute in.</param>
     internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips, ScalarType type)
     {
         Tensor h = bottleneck;

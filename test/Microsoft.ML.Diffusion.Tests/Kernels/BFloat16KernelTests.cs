@@ -26,6 +26,7 @@ public sealed unsafe class BFloat16KernelTests
         (5, 6, 5, 64, 64),       // blocks of several images, the last of fewer
         (1, 4, 4, 32, 128),      // outputs shared out
         (1, 96, 36, 64, 32),     // bands of an image
+        (2, 60, 41, 32, 32),     // the last of fewer rows
         (1, 5, 90, 32, 32),
     ];
 
@@ -187,6 +188,25 @@ public sealed unsafe class BFloat16KernelTests
             Assert.AreEqual(want[i], wide[i], $"number {i}, {numbers[i]}, and back");
         }
         CollectionAssert.AreEqual(row, rounded);
+    }
+
+    [TestMethod]
+    [DataRow(2, 8, 6, 3, 2, 1, 1)]
+    [DataRow(2, 7, 9, 3, 2, 0, 1)]
+    [DataRow(1, 9, 7, 4, 2, 1, 1)]
+    [DataRow(1, 200, 60, 3, 2, 1, 1)]       // bands of an image
+    [DataRow(1, 31, 5, 3, 1, 1, 1)]
+    public void GradientsOfWindowsAreAddedWhereTheirPixelsLie(int n, int height, int width, int kernel, int stride, int before, int after)
+    {
+        using var scope = NewDisposeScope();
+        const int channels = 32;
+        var size = new WindowSize(n, height, width, channels, kernel, stride, before, after);
+        Tensor windows = KernelData.Draw(1, size.Outputs, size.Numbers).to(ScalarType.BFloat16), wide = windows.to(float32);
+        Tensor want = full([n, height, width, channels], float.NaN), got = full([n, height, width, channels], float.NaN, ScalarType.BFloat16);
+        LinearKernel.AddWindows(size, HostMemory.Pointer(wide), HostMemory.Pointer(want));
+        KernelData.Poison(1_000_000);
+        LinearKernel.AddWindows(size, HostMemory.Narrow(windows), HostMemory.Narrow(got));
+        CollectionAssert.AreEqual(want.to(ScalarType.BFloat16).to(float32).data<float>().ToArray(), got.to(float32).data<float>().ToArray());
     }
 
     /// <summary>N, T, heads, d; the last keeps its weights in two parts.</summary>

@@ -22,6 +22,31 @@ public sealed unsafe class LaneMathTests
     [DataRow(16)]
     [DataRow(8)]
     [DataRow(4)]
+    public void WhatIsRoundedToBFloat16HasADigitMoreThanThat(int lanes)
+    {
+        var exp2 = KernelData.For<Func<float[], float[]>>(
+            lanes, x => Map<Lanes512>(x, LaneMath<Lanes512>.RoughExp2), x => Map<Lanes256>(x, LaneMath<Lanes256>.RoughExp2), x => Map<Lanes128>(x, LaneMath<Lanes128>.RoughExp2));
+        var sigmoid = KernelData.For<Func<float[], float[]>>(
+            lanes, x => Map<Lanes512>(x, LaneMath<Lanes512>.RoughSigmoid), x => Map<Lanes256>(x, LaneMath<Lanes256>.RoughSigmoid), x => Map<Lanes128>(x, LaneMath<Lanes128>.RoughSigmoid));
+        Check(Between(-126, 126), exp2, x => Math.Pow(2, x));
+        Check(Between(-80, 80), sigmoid, x => 1 / (1 + Math.Exp(-x)));
+        foreach (float far in sigmoid(Lanes(-1000, float.NegativeInfinity, -1e30f, -100)))
+            Assert.IsTrue(far is >= 0 and <= 1e-30f, $"{far}");
+        foreach (float near in sigmoid(Lanes(1000, float.PositiveInfinity, 1e30f, 100)))
+            Assert.AreEqual(1, near, 1e-4);
+
+        static void Check(float[] numbers, Func<float[], float[]> function, Func<double, double> exact)
+        {
+            float[] got = function(numbers);
+            for (int i = 0; i < numbers.Length; i++)
+                Assert.AreEqual(exact(numbers[i]), got[i], 2e-4 * exact(numbers[i]), $"at {numbers[i]}");
+        }
+    }
+
+    [TestMethod]
+    [DataRow(16)]
+    [DataRow(8)]
+    [DataRow(4)]
     public void BeyondItsRangeExpIsAsAtTheEnds(int lanes)
     {
         float[] ends = Exp(lanes)(Lanes(-87, 88));

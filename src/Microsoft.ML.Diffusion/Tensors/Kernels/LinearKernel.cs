@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Products of many rows of float32 with a weight, in the widest registers that its sides fill; what belongs to their surroundings, also of bfloat16.</summary>
@@ -56,31 +58,43 @@ internal static unsafe class LinearKernel
         }
     });
 
-    /// <summary>The same of bfloat16, summed in float32; channels are a multiple of 16.</summary>
+    /// <summary>The same of bfloat16, summed in float32 some rows of an image at a time; channels are a multiple of 16.</summary>
     /// <param name="size">The sizes.</param>
     /// <param name="windows">[N·H'·W', k·k·C].</param>
     /// <param name="dx">[N, H, W, C], written.</param>
-    public static void AddWindows(WindowSize size, ushort* windows, ushort* dx) => Cores.Run(size.Images, image =>
+    public static void AddWindows(WindowSize size, ushort* windows, ushort* dx)
     {
-        nint outputs = size.Outputs / size.Images, numbers = (nint)size.Height * size.Width * size.Channels;
-        float* sums = KernelMemory.Own(numbers);
-        new Span<float>(sums, checked((int)numbers)).Clear();
-        int segment = size.Kernel * size.Channels;
-        var from = (NarrowElement*)windows + image * outputs * size.Kernel * segment;
-        for (nint output = image * outputs; output < (image + 1) * outputs; output++)
+        const int Together = 1 << 17;
+        int rowNumbers = size.Width * size.Channels, rows = Math.Clamp(Together / rowNumbers, 1, size.Height), bands = (size.Height + rows - 1) / rows;
+        Cores.Run(size.Images * bands, part =>
         {
-            var (_, y, x) = size.Window(output);
-            int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
-            for (int row = 0; row < size.Kernel; row++, y++, from += segment)
+            int image = part / bands, top = part % bands * rows, height = Math.Min(rows, size.Height - top), segment = size.Kernel * size.Channels;
+            float* sums = KernelMemory.Own((nint)rows * rowNumbers);
+            new Span<float>(sums, height * rowNumbers).Clear();
+            // Rows of outputs whose windows reach into the band.
+            int first = Math.Max(0, (top + size.Before - size.Kernel) / size.Stride), last = Math.Min(size.OutputHeight - 1, (top + height - 1 + size.Before) / size.Stride);
+            nint output = ((nint)image * size.OutputHeight + first) * size.OutputWidth, end = ((nint)image * size.OutputHeight + last + 1) * size.OutputWidth;
+            for (; output < end; output++)
             {
-                if (y < 0 || y >= size.Height || right <= left)
-                    continue;
-                float* to = sums + ((nint)y * size.Width + x + left) * size.Channels;
-                NarrowElement* window = from + left * size.Channels;
-                for (int i = 0; i < (right - left) * size.Channels; i += Lanes512.Count)
-                    Lanes512.Store(Lanes512.Load(to + i) + NarrowElement.Load(window + i), to + i);
+                var (_, y, x) = size.Window(output);
+                int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
+                for (int row = 0; row < size.Kernel; row++, y++)
+                {
+                    if (y >= top && y < top + height && right > left)
+                    {
+                        NarrowElement* window = (NarrowElement*)windows + (output * size.Kernel + row) * segment + left * size.Channels;
+                        AddRow(window, (right - left) * size.Channels, sums + (nint)(y - top) * rowNumbers + (x + left) * size.Channels);
+                    }
+                }
             }
-        }
-        BFloat16Layout.Round(sums, numbers, dx + image * numbers);
-    });
+            BFloat16Layout.Round(sums, height * rowNumbers, dx + ((nint)image * size.Height + top) * rowNumbers);
+        });
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddRow(NarrowElement* from, int count, float* to)
+    {
+        for (int i = 0; i < count; i += Lanes512.Count)
+            Lanes512.Store(Lanes512.Load(to + i) + NarrowElement.Load(from + i), to + i);
+    }
 }

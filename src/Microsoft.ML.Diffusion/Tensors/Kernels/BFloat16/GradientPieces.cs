@@ -85,23 +85,30 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
 }
 
 /// <summary>
-/// The images of a 3x3 convolution; small ones lie several in a piece, a row of zeros after each. The input lies there twice, in pairs that begin with an even pixel and in
+/// The images of a 3x3 convolution; small ones lie several in a piece, a row of zeros after each, large ones in bands of rows. The input lies there twice, in pairs that begin with an even pixel and in
 /// such that begin with an odd one: whatever a tap's distance, its pairs are there.
 /// </summary>
 /// <param name="size">The sizes.</param>
 /// <param name="x">[N, H, W, C].</param>
 /// <param name="dy">[N, H, W, D].</param>
 internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Source x, ushort* dy)
-    : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * ImagePositions(size))
+    : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * (RowsTogether(size) + 1) * PitchOf(size.Width))
 {
     /// <summary>Pixels of small images that are worth a piece: sums are read and written once a piece.</summary>
     private const int WantedPositions = 1024;
 
-    private readonly int _together = ImagesTogether(size);
+    /// <summary>Pixels of a piece of a large image: what is laid out stays in a core's cache.</summary>
+    private const int MostPositions = 2048;
+
+    private readonly int _images = ImagesTogether(size);
+    private readonly int _rows = RowsTogether(size);
     private readonly int _pitch = PitchOf(size.Width);
 
     /// <inheritdoc/>
-    public override int Count => (size.Images + _together - 1) / _together;
+    public override int Count => (size.Images + _images - 1) / _images * Bands;
+
+    /// <summary>Bands of an image.</summary>
+    private int Bands => (size.Height + _rows - 1) / _rows;
 
     /// <inheritdoc/>
     public override nint Pixels => 2 * OfAParity;
@@ -131,24 +138,27 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
         new Span<ushort>(row, count).Clear();
         new Span<ushort>(row + (size.Width + 1) * count, (_pitch - size.Width) * count).Clear();
 
-        nint even = Lead, odd = OfAParity + Lead - 2;
-        ClearPixels(to, count, 0, Lead);
-        ClearPixels(to, count, OfAParity, Lead);
-        int first = piece * _together, images = Math.Min(_together, size.Images - first);
+        // Before the first row of a band lies the row above it.
+        nint even = Lead - _pitch, odd = OfAParity + Lead - 2 - _pitch;
+        ClearPixels(to, count, 0, even);
+        var (first, images, top, height) = Piece(piece);
         for (int image = first; image < first + images; image++)
         {
             x.Begin(image, room);
-            for (int top = 0; top < size.Height; top++, even += _pitch, odd += _pitch)
+            // Between two images one row of zeros is enough.
+            for (int y = image == first ? top - 1 : top; y <= top + height; y++, even += _pitch, odd += _pitch)
             {
-                x.Read(image, top, channels, room, row + count);
+                if (y < 0 || y >= size.Height)
+                {
+                    ClearPixels(to, count, even, _pitch);
+                    ClearPixels(to, count, odd, _pitch);
+                    continue;
+                }
+                x.Read(image, y, channels, room, row + count);
                 // The first odd pair is the zero before the row and its first pixel.
                 WritePairs(row, count, to + odd * MatrixUnit.Side);
                 WritePairs(row + count, count, to + even * MatrixUnit.Side);
             }
-            ClearPixels(to, count, even, _pitch);
-            ClearPixels(to, count, odd, _pitch);
-            even += _pitch;
-            odd += _pitch;
         }
         ClearPixels(to, count, even, OfAParity - even);
         ClearPixels(to, count, odd, Pixels - odd);
@@ -161,12 +171,12 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
         int count = channels.Count, numbers = _pitch * count;
         ushort* zeros = (ushort*)room, pairs = zeros + count, next = pairs;
         new Span<ushort>(zeros, count).Clear();
-        int first = piece * _together, images = Math.Min(_together, size.Images - first);
+        var (first, images, top, height) = Piece(piece);
         for (int image = first; image < first + images; image++)
         {
-            for (int top = 0; top < size.Height; top++)
+            for (int y = top; y < top + height; y++)
             {
-                ushort* slope = dy + ((nint)image * size.Height + top) * size.Width * size.Outputs + channels.First;
+                ushort* slope = dy + ((nint)image * size.Height + y) * size.Width * size.Outputs + channels.First;
                 if (sums is not null)
                     AddRows(slope, size.Width, count, size.Outputs, sums);
                 for (int column = 0; column < _pitch; column += 2, slope += 2 * size.Outputs, next += 2 * count)
@@ -197,9 +207,16 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
     /// <summary>Pixels of a row with a zero after them, or two: an even number, so that pixels keep their parity from row to row.</summary>
     private static int PitchOf(int width) => (width + 2) / 2 * 2;
 
-    private static int ImagePositions(ConvolutionSize size) => (size.Height + 1) * PitchOf(size.Width);
+    private static int RowsTogether(ConvolutionSize size) => Math.Clamp(MostPositions / PitchOf(size.Width) - 1, 1, size.Height);
 
-    private static int ImagesTogether(ConvolutionSize size) => Math.Clamp(WantedPositions / ImagePositions(size), 1, size.Images);
+    private static int ImagesTogether(ConvolutionSize size) =>
+        RowsTogether(size) < size.Height ? 1 : Math.Clamp(WantedPositions / ((size.Height + 1) * PitchOf(size.Width)), 1, size.Images);
+
+    private (int First, int Images, int Top, int Height) Piece(int piece)
+    {
+        int first = piece / Bands * _images, top = piece % Bands * _rows;
+        return (first, Math.Min(_images, size.Images - first), top, Math.Min(_rows, size.Height - top));
+    }
 }
 
 /// <summary>Rows of a product, some hundred a piece.</summary>
