@@ -71,7 +71,7 @@ internal static class PairedComparison
 
     private static PairedCase[] Cases(SuiteOptions options)
     {
-        string[] steps = ["--discard", options.Quick ? "1" : "6", "--iterations", options.Quick ? "2" : "10", "--batch", $"{options.Batch}"];
+        string[] steps = ["--discard", options.Quick ? "1" : "16", "--iterations", options.Quick ? "2" : "10", "--batch", $"{options.Batch}"];
         string[] tf32 = options.Device == "cuda" ? ["--tf32"] : [];
         string model = options.ModelFile(32);
         // Images drawn together: as many as are wanted, or what the small machine's memory takes.

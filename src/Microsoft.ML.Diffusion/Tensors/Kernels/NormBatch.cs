@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
@@ -92,6 +93,7 @@ internal sealed unsafe class NormBatch
     /// <param name="image">Which image.</param>
     /// <param name="factor">[channels], filled.</param>
     /// <param name="offset">[channels], filled.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Factors(int image, float* factor, float* offset)
     {
         float* means = _statistics + (nint)image * 2 * Settings.Groups, inverses = means + Settings.Groups;

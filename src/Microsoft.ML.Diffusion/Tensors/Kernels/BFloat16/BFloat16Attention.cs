@@ -25,9 +25,13 @@ internal static unsafe class BFloat16Attention
     /// <param name="qkv">[N, T, 3·h·d].</param>
     /// <param name="y">[N, T, h·d], written.</param>
     /// <param name="normalizers">[N, h, T], written: ln Σ exp of each query's products; or null.</param>
-    public static void Apply(MatrixUnit unit, AttentionSize size, ushort* qkv, ushort* y, float* normalizers) => Cores.Run(size.Images * size.Heads, task =>
+    public static void Apply(MatrixUnit unit, AttentionSize size, ushort* qkv, ushort* y, float* normalizers) =>
+        Cores.Run(size.Images * size.Heads, task => Apply(unit, size, task / size.Heads, task % size.Heads, qkv, y, normalizers));
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Apply(MatrixUnit unit, AttentionSize size, int image, int head, ushort* qkv, ushort* y, float* normalizers)
     {
-        int image = task / size.Heads, head = task % size.Heads, t = size.Positions, d = size.Width;
+        int t = size.Positions, d = size.Width;
         ushort* q = qkv + (nint)image * t * size.Row + head * d, k = q + size.Heads * d, v = k + size.Heads * d;
         nint factor = (nint)t * d / 2;
         float* memory = KernelMemory.Own(2 * factor + Block * ((nint)t + t / 2 + d));
@@ -56,14 +60,14 @@ internal static unsafe class BFloat16Attention
                 Scale(mixed + (nint)i * d, d, 1 / sums[i], y + (((nint)image * t + first + i) * size.Heads + head) * d);
         }
         unit.End();
-    });
+    }
 
     /// <summary>Takes the gradient of the mixture back to queries, keys and values.</summary>
     /// <param name="unit">Multiplies.</param>
     /// <param name="size">The sizes.</param>
     /// <param name="qkv">[N, T, 3·h·d].</param>
     /// <param name="y">[N, T, h·d], the mixture.</param>
-    /// <param name="normalizers">[N, h, T], from <see cref="Apply"/>.</param>
+    /// <param name="normalizers">[N, h, T], from the way forth.</param>
     /// <param name="dy">[N, T, h·d].</param>
     /// <param name="dqkv">[N, T, 3·h·d], written.</param>
     public static void Backward(MatrixUnit unit, AttentionSize size, ushort* qkv, ushort* y, float* normalizers, ushort* dy, ushort* dqkv) =>
@@ -242,6 +246,7 @@ internal static unsafe class BFloat16Attention
     }
 
     /// <summary>Rows by their transpose, as <see cref="BFloat16Layout.Columns"/> lays them out.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Columns(ushort* from, nint stride, int count, int columns, ushort* pairs, ushort* to)
     {
         for (int row = 0; row < count; row += 2)
@@ -256,6 +261,7 @@ internal static unsafe class BFloat16Attention
     /// <param name="room">[16, columns], worked in.</param>
     /// <param name="to">[count, stride].</param>
     /// <param name="stride">From a row to the next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WriteColumns(float* from, int count, int columns, float* room, ushort* to, nint stride)
     {
         for (int row = 0; row < count; row += Lanes512.Count)

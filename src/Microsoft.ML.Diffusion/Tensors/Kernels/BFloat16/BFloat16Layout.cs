@@ -159,6 +159,7 @@ internal static unsafe class BFloat16Layout
     /// <param name="stride">From a column to the next.</param>
     /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
     /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Block(ushort* from, nint stride, int inputs, ushort* to)
     {
         for (int input = 0; input < inputs; input += MatrixUnit.Depth)

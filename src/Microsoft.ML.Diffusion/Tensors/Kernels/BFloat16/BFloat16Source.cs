@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Where a convolution of bfloat16 takes its input from, a row of pixels at a time, as <see cref="PixelSource"/> does for float32. Read by several threads at once.</summary>
@@ -109,6 +111,7 @@ internal sealed unsafe class BFloat16NormRows(NormBatch norm) : BFloat16Rows
 internal sealed unsafe class BFloat16WindowRows(ushort* pixels, WindowSize size) : BFloat16Rows
 {
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Read(nint first, int count, ushort* to)
     {
         int segment = size.Kernel * size.Channels;

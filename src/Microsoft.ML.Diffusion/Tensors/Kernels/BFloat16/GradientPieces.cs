@@ -130,6 +130,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void LayOutInput(int piece, ChannelRange channels, ushort* to, float* room)
     {
         // Room for the source; a row between zeros.
@@ -165,6 +166,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
     {
         // A pixel of zeros, then pairs.
@@ -244,6 +246,7 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, u
     public override nint FirstPixel(int tap) => 0;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void LayOutInput(int piece, ChannelRange channels, ushort* to, float* room)
     {
         nint first = (nint)piece * PieceRows;
@@ -268,6 +271,7 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, u
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
     {
         nint first = (nint)piece * PieceRows;
