@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>The left factor of a product, some rows at a time: computed as it is read. Read by several threads at once.</summary>
@@ -24,7 +26,17 @@ internal sealed unsafe class NormRows(NormBatch norm) : RowSource
 internal sealed unsafe class WindowRows(float* pixels, WindowSize size) : RowSource
 {
     /// <inheritdoc/>
-    public override void Read(nint first, int count, float* to)
+    public override void Read(nint first, int count, float* to) => Copy(pixels, size, first, count, to);
+
+    /// <summary>Writes some rows of numbers of any kind.</summary>
+    /// <param name="pixels">[N, H, W, C].</param>
+    /// <param name="size">The sizes.</param>
+    /// <param name="first">The first output.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="to">[count, k·k·C], written.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Copy<T>(T* pixels, in WindowSize size, nint first, int count, T* to)
+        where T : unmanaged
     {
         int segment = size.Kernel * size.Channels;
         for (nint output = first; output < first + count; output++)
@@ -36,9 +48,11 @@ internal sealed unsafe class WindowRows(float* pixels, WindowSize size) : RowSou
                 int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
                 bool inside = y >= 0 && y < size.Height && right > left;
                 if (!inside || left > 0 || right < size.Kernel)
-                    new Span<float>(to, segment).Clear();
-                if (inside)
-                    ImageSource.Copy(pixels + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels, to + left * size.Channels, (right - left) * size.Channels);
+                    new Span<T>(to, segment).Clear();
+                if (!inside)
+                    continue;
+                T* from = pixels + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels;
+                new ReadOnlySpan<T>(from, (right - left) * size.Channels).CopyTo(new Span<T>(to + left * size.Channels, (right - left) * size.Channels));
             }
         }
     }

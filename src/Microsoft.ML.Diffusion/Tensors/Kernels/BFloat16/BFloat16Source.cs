@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Where a convolution of bfloat16 takes its input from, a row of pixels at a time, as <see cref="PixelSource"/> does for float32. Read by several threads at once.</summary>
@@ -111,23 +109,5 @@ internal sealed unsafe class BFloat16NormRows(NormBatch norm) : BFloat16Rows
 internal sealed unsafe class BFloat16WindowRows(ushort* pixels, WindowSize size) : BFloat16Rows
 {
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Read(nint first, int count, ushort* to)
-    {
-        int segment = size.Kernel * size.Channels;
-        for (nint output = first; output < first + count; output++)
-        {
-            var (image, y, x) = size.Window(output);
-            for (int row = 0; row < size.Kernel; row++, y++, to += segment)
-            {
-                // A row of the window is one run of memory, cut where the image ends.
-                int left = Math.Max(0, -x), right = Math.Min(size.Kernel, size.Width - x);
-                bool inside = y >= 0 && y < size.Height && right > left;
-                if (!inside || left > 0 || right < size.Kernel)
-                    new Span<ushort>(to, segment).Clear();
-                if (inside)
-                    BFloat16Source.Copy(pixels + (((nint)image * size.Height + y) * size.Width + x + left) * size.Channels, to + left * size.Channels, (right - left) * size.Channels);
-            }
-        }
-    }
+    public override void Read(nint first, int count, ushort* to) => WindowRows.Copy(pixels, size, first, count, to);
 }
