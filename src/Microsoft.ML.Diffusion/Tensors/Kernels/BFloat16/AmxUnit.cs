@@ -29,7 +29,7 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
     private const int TileRows = 16;
     private const int TileRowBytes = 64;
 
-    // Milliseconds at most: the garbage collector may wait for them.
+    // A few microseconds each: so long the garbage collector may wait.
     private readonly delegate* unmanaged[SuppressGCTransition]<byte*, void> _configure;
     private readonly delegate* unmanaged[SuppressGCTransition]<BlockProduct*, void> _multiply;
     private readonly delegate* unmanaged[SuppressGCTransition]<void> _release;
