@@ -23,7 +23,7 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         if (shape[2] % (3 * heads) != 0 || !qkv.is_contiguous())
             return null;
         var size = new AttentionSize((int)shape[0], (int)shape[1], heads, (int)shape[2] / 3 / heads);
-        if (qkv.dtype == ScalarType.BFloat16 ? !TakesNarrow(qkv, size) : !HostKernels.Take(qkv, qkv) || LanesFor(size) == 0)
+        if (qkv.dtype == ScalarType.BFloat16 ? !HostKernels.TakeNarrow(qkv, size.Positions, size.Width) : !HostKernels.Take(qkv, qkv) || LanesFor(size) == 0)
             return null;
         if (!is_grad_enabled())
         {
@@ -91,9 +91,6 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         else
             AttentionKernel<Lanes128>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
     }
-
-    private static bool TakesNarrow(Tensor qkv, AttentionSize size) =>
-        MatrixUnit.Current is not null && BFloat16Attention.Takes(size) && qkv.device_type == DeviceType.CPU && qkv.numel() is > 0 and <= int.MaxValue / sizeof(float);
 
     private static int LanesFor(AttentionSize size) => Math.Min(Lanes.Dividing(size.Positions), Lanes.Dividing(size.Width));
 }

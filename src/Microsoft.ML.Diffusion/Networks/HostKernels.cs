@@ -21,7 +21,13 @@ internal static class HostKernels
     /// <param name="weight">The weight.</param>
     /// <param name="inputs">Numbers of the input that a product sums.</param>
     /// <param name="outputs">Numbers that come out.</param>
-    public static bool TakeNarrow(Tensor x, Tensor weight, long inputs, long outputs) =>
-        x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && x.device_type == DeviceType.CPU && weight.dtype == ScalarType.Float32
-        && inputs % MatrixUnit.Depth == 0 && outputs % MatrixUnit.Side == 0 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+    public static bool TakeNarrow(Tensor x, Tensor weight, long inputs, long outputs) => weight.dtype == ScalarType.Float32 && TakeNarrow(x, inputs, outputs);
+
+    /// <summary>The same where there is no weight.</summary>
+    /// <param name="x">The input.</param>
+    /// <param name="inputs">Numbers of the input that a product sums.</param>
+    /// <param name="outputs">Numbers that come out.</param>
+    public static bool TakeNarrow(Tensor x, long inputs, long outputs) =>
+        x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && x.device_type == DeviceType.CPU
+        && MatrixUnit.Takes(inputs, outputs) && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
 }

@@ -16,9 +16,6 @@ internal static unsafe class BFloat16Attention
     /// <summary>Weights that are kept on the way back until their products are taken.</summary>
     private const int KeptWeights = 128 << 10;
 
-    /// <summary>Whether the sizes fill blocks.</summary>
-    public static bool Takes(AttentionSize size) => MatrixUnit.Takes(size.Positions, size.Width);
-
     /// <summary>Mixes the values.</summary>
     /// <param name="unit">Multiplies.</param>
     /// <param name="size">The sizes.</param>

@@ -35,7 +35,7 @@ internal abstract unsafe class MatrixUnit
     }
 
     /// <summary>Whether the sides of a product fill whole blocks.</summary>
-    public static bool Takes(int inputs, int outputs) => inputs % Depth == 0 && outputs % Side == 0;
+    public static bool Takes(long inputs, long outputs) => inputs % Depth == 0 && outputs % Side == 0;
 
     /// <summary>Prepares the calling thread; before its first product, and before <see cref="End"/>.</summary>
     public abstract void Begin();
