@@ -1,33 +1,16 @@
-using System.Runtime.InteropServices;
-
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>The routines of <see cref="AmxUnit"/> as machine code: functions of C's calling convention on Linux x64, which have one argument in rdi and change no register that a caller keeps.</summary>
-internal sealed class AmxCode
+/// <summary>The routines of <see cref="AmxUnit"/>; each has one argument, in rdi.</summary>
+internal sealed class AmxCode : MachineCode
 {
-    private const int Rax = 0;
-    private const int Rcx = 1;
-    private const int Rdx = 2;
-    private const int Rsi = 6;
-    private const int Rdi = 7;
-    private const int R8 = 8;
-    private const int R9 = 9;
-    private const int R10 = 10;
-    private const int R11 = 11;
-
     // Tiles: four of sums, two of either factor.
     private const int Sums = 0;
     private const int Left = 4;
     private const int Right = 6;
 
-    private readonly List<byte> _bytes = [];
-
     private AmxCode()
     {
     }
-
-    /// <summary>The code.</summary>
-    public byte[] Bytes => [.. _bytes];
 
     /// <summary>Where a function begins that loads the tiles' configuration from its argument, 64 bytes.</summary>
     public int Configure { get; private set; }
@@ -58,7 +41,7 @@ internal sealed class AmxCode
         // The sums: what C holds, or nothing.
         Load(R11, nameof(BlockProduct.CStride));
         Load(R10, nameof(BlockProduct.C));
-        Emit(0x48, 0x83, 0x7F, Field(nameof(BlockProduct.Accumulate)), 0);   // cmp qword [rdi + Accumulate], 0
+        CompareWithZero(nameof(BlockProduct.Accumulate));
         int toZero = JumpIfEqual();
         EachOfSums(LoadTile);
         int toFactors = Jump();
@@ -76,9 +59,9 @@ internal sealed class AmxCode
         Move(R10, Rdx);
         Add(R10, nameof(BlockProduct.BSecond));
 
-        int loop = _bytes.Count;
+        int loop = Here;
         Emit(0x49, 0x8B, 0x01);               // mov rax, [r9]
-        Emit(0x48, 0x01, 0xF0);               // add rax, rsi
+        Add(Rax, Rsi);
         LoadTile(Left, Rax, R8);
         LoadTile(Right, Rdx, R11);
         MultiplyTiles(Sums, Left, Right);
@@ -128,42 +111,4 @@ internal sealed class AmxCode
 
     // VEX.128.F3.0F38.W0 5C /r: tdpbf16ps.
     private void MultiplyTiles(int sums, int left, int right) => Emit(0xC4, 0xE2, (byte)((~right & 15) << 3 | 2), 0x5C, (byte)(0xC0 | sums << 3 | left));
-
-    // REX.W 8B /r: mov from memory.
-    private void Load(int register, string field) => Emit((byte)(register < 8 ? 0x48 : 0x4C), 0x8B, (byte)(0x40 | (register & 7) << 3 | Rdi), Field(field));
-
-    // REX.W 03 /r: add from memory.
-    private void Add(int register, string field) => Emit((byte)(register < 8 ? 0x48 : 0x4C), 0x03, (byte)(0x40 | (register & 7) << 3 | Rdi), Field(field));
-
-    // REX.W 8B /r: mov between registers.
-    private void Move(int to, int from) => Emit((byte)(0x48 | (to < 8 ? 0 : 4) | (from < 8 ? 0 : 1)), 0x8B, (byte)(0xC0 | (to & 7) << 3 | (from & 7)));
-
-    private void Return() => Emit(0xC3);
-
-    private int JumpIfEqual()
-    {
-        Emit(0x74, 0);
-        return _bytes.Count;
-    }
-
-    private int Jump()
-    {
-        Emit(0xEB, 0);
-        return _bytes.Count;
-    }
-
-    private void LandHere(int jump) => _bytes[jump - 1] = checked((byte)(_bytes.Count - jump));
-
-    private void JumpBackUnlessZero(int target) => Emit(0x75, (byte)checked((sbyte)(target - (_bytes.Count + 2))));
-
-    private int Begin()
-    {
-        while (_bytes.Count % 16 != 0)
-            Emit(0x90);                        // nop
-        return _bytes.Count;
-    }
-
-    private void Emit(params ReadOnlySpan<byte> bytes) => _bytes.AddRange(bytes);
-
-    private static byte Field(string name) => checked((byte)(sbyte)Marshal.OffsetOf<BlockProduct>(name));
 }

@@ -20,12 +20,6 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
     private const nint RequestPermission = 0x1023;
     private const nint TileData = 18;
 
-    // sys/mman.h.
-    private const int Read = 1;
-    private const int Write = 2;
-    private const int Execute = 4;
-    private const int PrivateAnonymous = 0x22;
-
     private const int TileRows = 16;
     private const int TileRowBytes = 64;
 
@@ -53,7 +47,7 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
             if (syscall(ArchPrctl, RequestPermission, TileData) != 0)
                 return null;
             var code = AmxCode.Write();
-            byte* memory = Executable(code.Bytes);
+            byte* memory = ExecutableMemory.Holding(code.Bytes);
             return memory is null ? null : new(memory, code, Configuration());
         }
         catch (Exception e) when (e is EntryPointNotFoundException or DllNotFoundException)
@@ -93,29 +87,6 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
         return configuration;
     }
 
-    /// <summary>Memory that holds code; lives as long as the process. Never writable and executable at once.</summary>
-    private static byte* Executable(byte[] code)
-    {
-        nint length = Environment.SystemPageSize;
-        nint memory = mmap(0, length, Read | Write, PrivateAnonymous, -1, 0);
-        if (memory == -1)
-            return null;
-        code.CopyTo(new Span<byte>((void*)memory, (int)length));
-        if (mprotect(memory, length, Read | Execute) == 0)
-            return (byte*)memory;
-        _ = munmap(memory, length);
-        return null;
-    }
-
     [LibraryImport("libc")]
     private static partial nint syscall(nint number, nint first, nint second);
-
-    [LibraryImport("libc")]
-    private static partial nint mmap(nint address, nint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc")]
-    private static partial int mprotect(nint address, nint length, int protection);
-
-    [LibraryImport("libc")]
-    private static partial int munmap(nint address, nint length);
 }

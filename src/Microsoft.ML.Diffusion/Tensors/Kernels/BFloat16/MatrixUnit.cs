@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// What multiplies small bfloat16 matrices and sums in float32: <see cref="AmxUnit"/> where the processor can. The kernels of this folder run over one,
+/// What multiplies small bfloat16 matrices and sums in float32: <see cref="AmxUnit"/> or <see cref="DotUnit"/>, where the processor can. The kernels of this folder run over one,
 /// so that their layouts are tested on processors without.
 /// </summary>
 internal abstract unsafe class MatrixUnit
@@ -23,7 +23,7 @@ internal abstract unsafe class MatrixUnit
     public static MatrixUnit? Current => s_current;
 
     /// <summary>The processor's own; null where it has none that the system lets us use.</summary>
-    public static MatrixUnit? OfThisProcessor { get; } = AmxUnit.TryCreate();
+    public static MatrixUnit? OfThisProcessor { get; } = (MatrixUnit?)AmxUnit.TryCreate() ?? DotUnit.TryCreate();
 
     /// <summary>Has the calling thread's kernels multiply with a unit until the result is disposed, on the same thread.</summary>
     /// <param name="unit">The unit; null: none.</param>
@@ -36,6 +36,9 @@ internal abstract unsafe class MatrixUnit
 
     /// <summary>Whether the sides of a product fill whole blocks.</summary>
     public static bool Takes(long inputs, long outputs) => inputs % Depth == 0 && outputs % Side == 0;
+
+    /// <summary>Whether 3x3 convolutions are quickest as nine products of bfloat16 (<see cref="BFloat16Convolution"/>); otherwise they are computed in float32 (<see cref="ConvolutionKernel"/>).</summary>
+    public virtual bool Convolves => true;
 
     /// <summary>Prepares the calling thread; before its first product, and before <see cref="End"/>.</summary>
     public abstract void Begin();
@@ -56,7 +59,7 @@ internal abstract unsafe class MatrixUnit
 }
 
 /// <summary>
-/// One block: <see cref="MatrixUnit.Side"/> rows of A times as many columns of B. Strides and offsets count bytes. The machine code of <see cref="AmxUnit"/> reads it as it lies here.
+/// One block: <see cref="MatrixUnit.Side"/> rows of A times as many columns of B. Strides and offsets count bytes. Machine code reads it as it lies here.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct BlockProduct

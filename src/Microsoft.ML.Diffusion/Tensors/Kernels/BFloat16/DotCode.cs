@@ -1,0 +1,148 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>The routine of <see cref="DotUnit"/>.</summary>
+internal sealed class DotCode : MachineCode
+{
+    /// <summary>Rows of a block that are summed together, in two registers each: fewer would wait for their sums, more would not fit beside the factors.</summary>
+    public const int Rows = 8;
+
+    private const int Pairs = MatrixUnit.Depth / 2;
+
+    // zmm0 to zmm15 are the sums, row by row.
+    private const int Left = 16;
+    private const int Right = 18;
+
+    // As the encoding of memory operands has it: there is no index.
+    private const int None = 4;
+
+    // Prefixes and maps of opcodes, as EVEX encodes them.
+    private const int NoPrefix = 0;
+    private const int P66 = 1;
+    private const int PF3 = 2;
+    private const int M0F = 1;
+    private const int M0F38 = 2;
+
+    private DotCode()
+    {
+    }
+
+    /// <summary>Writes the routine: <see cref="Rows"/> rows of the <see cref="BlockProduct"/> in rdi, whose left factor begins at rsi and whose sums begin at rdx.</summary>
+    public static DotCode Write()
+    {
+        var code = new DotCode();
+        code.WriteMultiply();
+        return code;
+    }
+
+    private void WriteMultiply()
+    {
+        Begin();
+        Push(Rbx);
+        Push(Rbp);
+        Push(Rdx);
+
+        // The sums: what C holds, or nothing.
+        CompareWithZero(nameof(BlockProduct.Accumulate));
+        int toZero = JumpIfEqual();
+        EachOfSums(LoadVector);
+        int toFactors = Jump();
+        LandHere(toZero);
+        for (int sum = 0; sum < 2 * Rows; sum++)
+            Vector(P66, M0F, 0xEF, sum, sum, sum);                    // vpxord
+        LandHere(toFactors);
+
+        Load(R8, nameof(BlockProduct.AStride));
+        Emit(0x4B, 0x8D, 0x0C, 0x40);                                 // lea rcx, [r8 + 2·r8]
+        Load(R9, nameof(BlockProduct.Offsets));
+        Load(R10, nameof(BlockProduct.B));
+        Load(R11, nameof(BlockProduct.BStride));
+        Load(Rbp, nameof(BlockProduct.Steps));
+
+        int loop = Here;
+        Emit(0x49, 0x8B, 0x01);                                       // mov rax, [r9]
+        Add(Rax, Rsi);
+        Emit(0x4A, 0x8D, 0x14, 0x80);                                 // lea rdx, [rax + 4·r8]
+        Push(R10);
+        Move(Rbx, R10);
+        Add(Rbx, nameof(BlockProduct.BSecond));
+        for (int pair = 0; pair < Pairs; pair++)
+        {
+            LoadVector(Right, R10, 0);
+            LoadVector(Right + 1, Rbx, 0);
+            Add(R10, R11);
+            Add(Rbx, R11);
+            for (int row = 0; row < Rows; row++)
+            {
+                // Two registers take turns.
+                int left = Left + row % 2;
+                Broadcast(left, row, pair);
+                Multiply(2 * row, left, Right);
+                Multiply(2 * row + 1, left, Right + 1);
+            }
+        }
+        Pop(R10);
+        Add(R10, nameof(BlockProduct.BStep));
+        Emit(0x49, 0x83, 0xC1, sizeof(long));                         // add r9, 8
+        Emit(0x48, 0xFF, 0xCD);                                       // dec rbp
+        JumpBackUnlessZero(loop);
+
+        Pop(Rdx);
+        EachOfSums(StoreVector);
+        Pop(Rbp);
+        Pop(Rbx);
+        Return();
+    }
+
+    /// <summary>The rows of C, which begin at rdx; changes rax and r11.</summary>
+    private void EachOfSums(Action<int, int, int> access)
+    {
+        Load(R11, nameof(BlockProduct.CStride));
+        Move(Rax, Rdx);
+        for (int row = 0; row < Rows; row++)
+        {
+            access(2 * row, Rax, 0);
+            access(2 * row + 1, Rax, 1);
+            Add(Rax, R11);
+        }
+    }
+
+    /// <summary>A pair of numbers of a row, in all lanes. rax points to row 0 and rdx to row 4, r8 is the distance between rows and rcx three times that.</summary>
+    private void Broadcast(int register, int row, int pair)
+    {
+        var (index, scale) = (row % 4) switch
+        {
+            0 => (None, 0),
+            1 => (R8, 0),
+            2 => (R8, 1),
+            _ => (Rcx, 0),
+        };
+        VectorMemory(P66, M0F38, 0x58, register, row < 4 ? Rax : Rdx, index, scale, pair);   // vpbroadcastd
+    }
+
+    private void Multiply(int sums, int left, int right) => Vector(PF3, M0F38, 0x52, sums, left, right);   // vdpbf16ps
+
+    private void LoadVector(int register, int origin, int vectors) => VectorMemory(NoPrefix, M0F, 0x10, register, origin, None, 0, vectors);   // vmovups
+
+    private void StoreVector(int register, int origin, int vectors) => VectorMemory(NoPrefix, M0F, 0x11, register, origin, None, 0, vectors);
+
+    /// <summary>An instruction of three registers.</summary>
+    private void Vector(int prefix, int map, byte opcode, int to, int first, int second)
+    {
+        Evex(prefix, map, to, second >> 4, second >> 3, first);
+        Emit(opcode, (byte)(0xC0 | (to & 7) << 3 | (second & 7)));
+    }
+
+    /// <summary>An instruction of a register and memory, at origin + index·2^scale + displacement; the last counts what the instruction moves.</summary>
+    private void VectorMemory(int prefix, int map, byte opcode, int register, int origin, int index, int scale, int displacement)
+    {
+        Evex(prefix, map, register, index >> 3, origin >> 3, 0);
+        Emit(opcode, (byte)(0x44 | (register & 7) << 3), (byte)(scale << 6 | (index & 7) << 3 | (origin & 7)), (byte)displacement);
+    }
+
+    /// <summary>The prefix of an instruction on 512 bits: every bit of a register's number but the lowest three, inverted.</summary>
+    private void Evex(int prefix, int map, int register, int x, int b, int first) => Emit(
+        0x62,
+        (byte)((~register >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | (~register >> 4 & 1) << 4 | map),
+        (byte)((~first & 15) << 3 | 4 | prefix),
+        (byte)(0x40 | (~first >> 4 & 1) << 3));
+}
