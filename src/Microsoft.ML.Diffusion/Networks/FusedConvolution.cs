@@ -7,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Doubled">Whether the image is doubled first.</param>
 internal sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled) : SurroundedSettings(Norm);
 
-/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
+/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or, where a matrix unit convolves, <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
 internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolution, ConvolutionSettings>
 {
     /// <summary>Runs it where it can.</summary>
@@ -35,14 +35,14 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     {
         var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
         Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
-        if (UnitFor(pixels) is { } unit)
-        {
-            BFloat16Convolution.Apply(
-                unit, size, NarrowSourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
-            return y;
-        }
-        ConvolutionKernel.Apply(
-            size, SourceOf(pixels, norm, settings), HostMemory.Pointer(kernel), turned: false, HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
+        float* w = HostMemory.Pointer(kernel), b = HostMemory.PointerOrNull(bias);
+        MatrixUnit? unit = UnitFor(pixels);
+        if (unit is null)
+            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
+        else if (unit.Convolves)
+            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+        else
+            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
         return y;
     }
 
@@ -50,10 +50,14 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ConvolutionSettings settings)
     {
         var size = SizeOf(pixels.shape, dWeight.shape[0], settings.Doubled);
-        if (UnitFor(pixels) is { } unit)
-            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+        float* w = HostMemory.Pointer(dWeight), b = HostMemory.PointerOrNull(dBias);
+        MatrixUnit? unit = UnitFor(pixels);
+        if (unit is null)
+            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), w, b);
+        else if (unit.Convolves)
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), w, b);
         else
-            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), w, b);
     }
 
     /// <inheritdoc/>
@@ -62,16 +66,15 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
         Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
         var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };
-        if (UnitFor(dy) is { } unit)
-        {
-            var gradient = new BFloat16Image(HostMemory.Narrow(dy), size.Height, size.Width, size.Outputs);
-            BFloat16Convolution.Apply(unit, back, gradient, HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Narrow(dx));
-        }
+        var plain = new ConvolutionSettings(null, false);
+        float* w = HostMemory.Pointer(kernel);
+        MatrixUnit? unit = UnitFor(dy);
+        if (unit is null)
+            ConvolutionKernel.Apply(back, SourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Pointer(dx));
+        else if (unit.Convolves)
+            BFloat16Convolution.Apply(unit, back, NarrowSourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Narrow(dx));
         else
-        {
-            var gradient = new ImageSource(HostMemory.Pointer(dy), size.Height, size.Width, size.Outputs);
-            ConvolutionKernel.Apply(back, gradient, HostMemory.Pointer(kernel), turned: true, null, null, HostMemory.Pointer(dx));
-        }
+            ConvolutionKernel.Apply(back, SourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Narrow(dx));
         if (!settings.Doubled)
             return dx;
         using Tensor large = dx;
@@ -95,7 +98,9 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
             return norm.Source();
         long[] shape = pixels.shape;
         var (height, width, channels) = ((int)shape[1], (int)shape[2], (int)shape[3]);
-        return settings.Doubled ? new DoubledSource(HostMemory.Pointer(pixels), height, width, channels) : new ImageSource(HostMemory.Pointer(pixels), height, width, channels);
+        return pixels.dtype == ScalarType.BFloat16
+            ? PixelSource.Of(HostMemory.Narrow(pixels), height, width, channels, settings.Doubled)
+            : PixelSource.Of(HostMemory.Pointer(pixels), height, width, channels, settings.Doubled);
     }
 
     private static BFloat16Source NarrowSourceOf(Tensor pixels, NormBatch? norm, ConvolutionSettings settings)

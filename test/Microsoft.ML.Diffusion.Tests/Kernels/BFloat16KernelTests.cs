@@ -3,14 +3,20 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion.Tests;
 
 /// <summary>
-/// The kernels over a matrix unit against the definition in double, of numbers that libtorch has rounded to bfloat16: over a unit that is written out, and over the
-/// processor's where it has one.
+/// The kernels of bfloat16 images against the definition in double, of numbers that libtorch has rounded to bfloat16: over a matrix unit that is written out, and over the
+/// processor's where it has one; convolutions also in float32.
 /// </summary>
 [TestClass]
 public sealed unsafe class BFloat16KernelTests
 {
     /// <summary>Of the largest number, where sums are written as float32.</summary>
     private const double Tolerance = 3e-6;
+
+    /// <summary>The same of convolutions in float32, whose transforms lose about a digit.</summary>
+    private const double TransformTolerance = 1e-5;
+
+    /// <summary>In place of a unit: convolutions compute in float32.</summary>
+    private const string InFloat32 = "float32";
 
     /// <summary>Of the largest number, where they are rounded to bfloat16: half a unit of its 8 bits.</summary>
     private const double Rounding = 1 / 256.0;
@@ -30,48 +36,49 @@ public sealed unsafe class BFloat16KernelTests
         (1, 5, 90, 32, 32),
     ];
 
-    private static IEnumerable<object[]> ShapesByUnit =>
-        from unit in Units
+    private static IEnumerable<object[]> ShapesByConvolver =>
+        from unit in Convolvers
         from s in Shapes
         select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
 
-    private static IEnumerable<object[]> UnitRows => Units.Select(unit => (object[])[unit]);
+    private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, InFloat32];
 
-    private static IEnumerable<string> Units => MatrixUnit.OfThisProcessor is null ? ["written out"] : ["written out", "the processor's"];
+    private static IEnumerable<object[]> ConvolverRows => Convolvers.Select(unit => (object[])[unit]);
 
     [TestMethod]
-    [DynamicData(nameof(ShapesByUnit))]
+    [DynamicData(nameof(ShapesByConvolver))]
     public void ConvolutionsAreTheDefinition(string unit, int n, int height, int width, int inputs, int outputs)
     {
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
         float[] x = Rounded(1, n * height * width * inputs), w = Rounded(2, 9 * inputs * outputs);
         float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, n * height * width * outputs);
+        double tolerance = SumTolerance(unit);
         foreach (bool turned in (bool[])[false, true])
         {
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
-            Check(want, Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
-            Check(WrittenOutConvolution.Plus(want, bias, addend), Convolve(unit, size, x, w, turned, bias, addend), $"with both, turned: {turned}");
+            Check(want, Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}", tolerance);
+            Check(WrittenOutConvolution.Plus(want, bias, addend), Convolve(unit, size, x, w, turned, bias, addend), $"with both, turned: {turned}", tolerance);
         }
         double[] plain = WrittenOutConvolution.Apply(size, x, w, turned: false);
-        Check(WrittenOutConvolution.Plus(plain, bias, null), Convolve(unit, size, x, w, false, bias, null), "with bias");
-        Check(WrittenOutConvolution.Plus(plain, null, addend), Convolve(unit, size, x, w, false, null, addend), "with an addend");
+        Check(WrittenOutConvolution.Plus(plain, bias, null), Convolve(unit, size, x, w, false, bias, null), "with bias", tolerance);
+        Check(WrittenOutConvolution.Plus(plain, null, addend), Convolve(unit, size, x, w, false, null, addend), "with an addend", tolerance);
     }
 
     [TestMethod]
-    [DynamicData(nameof(ShapesByUnit))]
+    [DynamicData(nameof(ShapesByConvolver))]
     public void TheirWeightsGradientsAreSumsOverThePixels(string unit, int n, int height, int width, int inputs, int outputs)
     {
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
         float[] x = Rounded(1, n * height * width * inputs), dy = Rounded(2, n * height * width * outputs);
         var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, x, dy);
         var (got, bias) = Differentiate(unit, size, x, dy, true);
-        Assert.IsLessThan(Tolerance, KernelData.Error(want, got));
+        Assert.IsLessThan(SumTolerance(unit), KernelData.Error(want, got));
         Assert.IsLessThan(Tolerance, KernelData.Error(wantBias, bias!), "bias");
         CollectionAssert.AreEqual(got, Differentiate(unit, size, x, dy, false).DWeight, "without bias");
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(TestedUnits.Rows), typeof(TestedUnits))]
     public void ProductsAreTheDefinition(string unit)
     {
         foreach (int rows in (int[])[4, 30, 32, 62, 128, 130, 270])
@@ -94,7 +101,7 @@ public sealed unsafe class BFloat16KernelTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(TestedUnits.Rows), typeof(TestedUnits))]
     public void TheirGradientsAreSumsOverTheRows(string unit)
     {
         foreach (int rows in (int[])[4, 30, 62, 512, 514, 1100])
@@ -116,7 +123,7 @@ public sealed unsafe class BFloat16KernelTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(ConvolverRows))]
     public void TheRestOfTheBatchChangesNoBitOfAnImage(string unit)
     {
         const int inputs = 32, outputs = 64, images = 20;
@@ -130,7 +137,7 @@ public sealed unsafe class BFloat16KernelTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(ConvolverRows))]
     [DoNotParallelize]
     public void TheNumberOfCoresChangesNoBit(string unit)
     {
@@ -211,7 +218,7 @@ public sealed unsafe class BFloat16KernelTests
 
     /// <summary>N, T, heads, d; the last keeps its weights in two parts.</summary>
     private static IEnumerable<object[]> AttentionShapes =>
-        from unit in Units
+        from unit in TestedUnits.Names
         from s in ((int N, int T, int Heads, int Width)[])[(2, 32, 1, 32), (1, 96, 2, 64), (2, 64, 3, 32), (1, 544, 1, 64)]
         select new object[] { unit, s.N, s.T, s.Heads, s.Width };
 
@@ -231,10 +238,10 @@ public sealed unsafe class BFloat16KernelTests
         Tensor y = full(want.shape, float.NaN, ScalarType.BFloat16), normalizers = empty([images, heads, positions], float32);
         Tensor dqkv = full(qkv.shape, float.NaN, ScalarType.BFloat16);
         KernelData.Poison(1_000_000);
-        BFloat16Attention.Apply(Unit(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers));
+        BFloat16Attention.Apply(TestedUnits.Of(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers));
         KernelData.Poison(1_000_000);
         BFloat16Attention.Backward(
-            Unit(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers), HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
+            TestedUnits.Of(unit), size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), HostMemory.Pointer(normalizers), HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
         // Weights and their slopes are rounded on the way, each to 8 bits.
         Assert.IsLessThan(2 * Rounding, KernelData.Error(want, y));
         Assert.IsLessThan(1e-4, KernelData.Error(logits.exp().sum(-1).log(), normalizers));
@@ -245,13 +252,15 @@ public sealed unsafe class BFloat16KernelTests
         }
     }
 
-    private static void Check(double[] want, float[] got, string what)
+    private static double SumTolerance(string unit) => unit == InFloat32 ? TransformTolerance : Tolerance;
+
+    private static void Check(double[] want, float[] got, string what, double tolerance = Tolerance)
     {
         double largest = want.Max(Math.Abs);
         for (int i = 0; i < want.Length; i++)
         {
             // Each number to its own half unit, and the sum's own error.
-            if (!(Math.Abs(got[i] - want[i]) <= Math.Abs(want[i]) * Rounding + largest * Tolerance))
+            if (!(Math.Abs(got[i] - want[i]) <= Math.Abs(want[i]) * Rounding + largest * tolerance))
                 Assert.Fail($"{what}: number {i} is {got[i]}, not {want[i]}");
         }
     }
@@ -259,7 +268,7 @@ public sealed unsafe class BFloat16KernelTests
     [TestMethod]
     public void AThreadsUnitIsItsOwnUntilItEnds()
     {
-        var unit = new WrittenOutUnit();
+        var unit = new WrittenOutUnit(convolves: true);
         Assert.IsNull(MatrixUnit.Current);
         using (MatrixUnit.Enter(unit))
         {
@@ -273,8 +282,6 @@ public sealed unsafe class BFloat16KernelTests
         }
         Assert.IsNull(MatrixUnit.Current);
     }
-
-    private static MatrixUnit Unit(string name) => name == "written out" ? new WrittenOutUnit() : MatrixUnit.OfThisProcessor!;
 
     /// <summary>Numbers that bfloat16 holds: what libtorch makes of any.</summary>
     private static float[] Rounded(int seed, int count)
@@ -291,14 +298,25 @@ public sealed unsafe class BFloat16KernelTests
         ushort[] y = Nothing(size.Images * size.Height * size.Width * size.Outputs);
         fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            BFloat16Convolution.Apply(Unit(unit), size, new BFloat16Image(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
+        {
+            if (unit == InFloat32)
+                ConvolutionKernel.Apply(size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
+            else
+                BFloat16Convolution.Apply(TestedUnits.Of(unit), size, new BFloat16Image(px, size.Height, size.Width, size.Inputs), pw, turned, pb, pa, py);
+        }
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, ConvolutionSize size, float[] x, float[] dy, bool bias)
     {
         fixed (ushort* px = Narrow(x), pdy = Narrow(dy))
-            return Add(unit, new ConvolutionPieces(size, new BFloat16Image(px, size.Height, size.Width, size.Inputs), pdy), bias);
+        {
+            ushort* input = px, gradient = pdy;
+            if (unit != InFloat32)
+                return Add(unit, new ConvolutionPieces(size, new BFloat16Image(input, size.Height, size.Width, size.Inputs), gradient), bias);
+            return Add(new(size.Outputs, 9, size.Inputs), bias, (dWeight, dBias) =>
+                ConvolutionKernel.WeightGradient(size, PixelSource.Of(input, size.Height, size.Width, size.Inputs), gradient, (float*)dWeight, (float*)dBias));
+        }
     }
 
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
@@ -307,16 +325,19 @@ public sealed unsafe class BFloat16KernelTests
             return Add(unit, new ProductPieces(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
     }
 
-    private static (float[] DWeight, float[]? DBias) Add(string unit, GradientPieces pieces, bool bias)
+    private static (float[] DWeight, float[]? DBias) Add(string unit, GradientPieces pieces, bool bias) =>
+        Add(pieces.Size, bias, (dWeight, dBias) => BFloat16Gradient.Add(TestedUnits.Of(unit), pieces, (float*)dWeight, (float*)dBias));
+
+    private static (float[] DWeight, float[]? DBias) Add(WeightSize size, bool bias, Action<nint, nint> add)
     {
         KernelData.Poison(1_000_000);
-        float[] dWeight = new float[pieces.Size.Outputs * pieces.Size.Taps * pieces.Size.Inputs];
-        float[]? dBias = bias ? new float[pieces.Size.Outputs] : null;
+        float[] dWeight = new float[size.Outputs * size.Taps * size.Inputs];
+        float[]? dBias = bias ? new float[size.Outputs] : null;
         fixed (float* pw = dWeight, pb = dBias)
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                BFloat16Gradient.Add(Unit(unit), pieces, pw, pb);
+                add((nint)pw, (nint)pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }
@@ -327,7 +348,7 @@ public sealed unsafe class BFloat16KernelTests
         ushort[] y = Nothing(rows * outputs);
         fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            BFloat16Product.Apply(Unit(unit), rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
+            BFloat16Product.Apply(TestedUnits.Of(unit), rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 

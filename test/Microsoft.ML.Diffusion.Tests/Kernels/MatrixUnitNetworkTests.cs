@@ -2,7 +2,7 @@ using TorchSharp;
 
 namespace Microsoft.ML.Diffusion.Tests;
 
-/// <summary>U-Nets whose activations are bfloat16 because a matrix unit multiplies, against libtorch's operators in float64: over a unit that is written out, and over the processor's.</summary>
+/// <summary>U-Nets whose activations are bfloat16 because a matrix unit multiplies, against libtorch's operators in float64: over units that are written out, and over the processor's.</summary>
 [TestClass]
 public sealed class MatrixUnitNetworkTests
 {
@@ -21,14 +21,10 @@ public sealed class MatrixUnitNetworkTests
 
     private static long Live => DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount;
 
-    private static IEnumerable<string> Units => MatrixUnit.OfThisProcessor is null ? ["written out"] : ["written out", "the processor's"];
-
-    private static IEnumerable<object[]> UnitRows => Units.Select(unit => (object[])[unit]);
-
     private static IEnumerable<object[]> Cases =>
-        from unit in Units
+        from unit in TestedUnits.NetworkRows
         from kind in s_kinds.Keys
-        select new object[] { unit, kind };
+        select new object[] { unit[0], kind };
 
     [TestMethod]
     [DynamicData(nameof(Cases))]
@@ -40,7 +36,7 @@ public sealed class MatrixUnitNetworkTests
         Tensor? labels = SmallNetworks.Labels(2, s_shape);
         Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
         (want * dy).sum().backward();
-        using (MatrixUnit.Enter(Unit(unit)))
+        using (MatrixUnit.Enter(TestedUnits.Of(unit)))
         {
             Tensor y = fast.forward(x, timesteps, labels);
             Assert.AreEqual(float32, y.dtype);
@@ -59,7 +55,7 @@ public sealed class MatrixUnitNetworkTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(TestedUnits.NetworkRows), typeof(TestedUnits))]
     public void TheRestOfTheBatchChangesNoBitOfAnImage(string unit)
     {
         using var scope = NewDisposeScope();
@@ -68,7 +64,7 @@ public sealed class MatrixUnitNetworkTests
         network.eval();
         Tensor x = SmallNetworks.Noise(5, s_shape), timesteps = full([5], 7f);
         Tensor labels = SmallNetworks.Labels(5, s_shape)!;
-        using var use = MatrixUnit.Enter(Unit(unit));
+        using var use = MatrixUnit.Enter(TestedUnits.Of(unit));
         float[] all = network.forward(x, timesteps, labels).data<float>().ToArray();
         foreach (int image in (int[])[0, 3])
         {
@@ -78,10 +74,10 @@ public sealed class MatrixUnitNetworkTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(TestedUnits.NetworkRows), typeof(TestedUnits))]
     public void NoTensorIsLeftBehind(string unit)
     {
-        using var use = MatrixUnit.Enter(Unit(unit));
+        using var use = MatrixUnit.Enter(TestedUnits.Of(unit));
         using DenoisingNetwork network = Randomized("improved");
         using Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f), labels = SmallNetworks.Labels(2, s_shape)!;
         Run();
@@ -106,12 +102,12 @@ public sealed class MatrixUnitNetworkTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(UnitRows))]
+    [DynamicData(nameof(TestedUnits.NetworkRows), typeof(TestedUnits))]
     public void DropoutAndNetworksThatDoNotFillAUnitRunToo(string unit)
     {
         using var scope = NewDisposeScope();
         using DenoisingNetwork dropping = SmallNetworks.Build(s_kinds["ho"] with { Dropout = 0.5 }, s_shape), odd = SmallNetworks.Build("improved");
-        using var use = MatrixUnit.Enter(Unit(unit));
+        using var use = MatrixUnit.Enter(TestedUnits.Of(unit));
         Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
         dropping.train();
         Tensor y = dropping.forward(x, timesteps, SmallNetworks.Labels(2, s_shape));
@@ -122,8 +118,6 @@ public sealed class MatrixUnitNetworkTests
         using (MatrixUnit.Enter(null))
             CollectionAssert.AreEqual(odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null).data<float>().ToArray(), whole.data<float>().ToArray());
     }
-
-    private static MatrixUnit Unit(string name) => name == "written out" ? new WrittenOutUnit() : MatrixUnit.OfThisProcessor!;
 
     private static DenoisingNetwork Randomized(string kind)
     {

@@ -1,12 +1,15 @@
 namespace Microsoft.ML.Diffusion.Tests;
 
 /// <summary>What a <see cref="MatrixUnit"/> does, written out: stands in for the processor's where there is none, and checks that every user begins and ends.</summary>
-internal sealed unsafe class WrittenOutUnit : MatrixUnit
+/// <param name="convolves">Whether it is to be used for convolutions.</param>
+internal sealed unsafe class WrittenOutUnit(bool convolves) : MatrixUnit
 {
     [ThreadStatic] private static int s_begun;
 
     /// <summary>bfloat16 is the upper half of a float32.</summary>
     public static float Widen(ushort number) => BitConverter.UInt32BitsToSingle((uint)number << 16);
+
+    public override bool Convolves => convolves;
 
     public override void Begin() => Assert.AreEqual(1, ++s_begun);
 

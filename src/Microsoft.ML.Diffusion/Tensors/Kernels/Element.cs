@@ -21,6 +21,12 @@ internal unsafe interface IElement<E, L>
 
     /// <summary>One number.</summary>
     static abstract float One(E element);
+
+    /// <summary>One number, rounded where it is narrower.</summary>
+    static abstract E Of(float number);
+
+    /// <summary>Copies numbers; as many as fill registers where they are narrower.</summary>
+    static abstract void Read(E* from, int count, float* to);
 }
 
 /// <summary>A float32.</summary>
@@ -40,6 +46,11 @@ internal readonly unsafe struct WideElement<L>(float value) : IElement<WideEleme
     public static L Sigmoid(L x) => LaneMath<L>.Sigmoid(x);
 
     public static float One(WideElement<L> element) => element._value;
+
+    public static WideElement<L> Of(float number) => new(number);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Read(WideElement<L>* from, int count, float* to) => new ReadOnlySpan<float>(from, count).CopyTo(new Span<float>(to, count));
 }
 
 /// <summary>A bfloat16: the upper half of a float32.</summary>
@@ -57,4 +68,9 @@ internal readonly unsafe struct NarrowElement(ushort bits) : IElement<NarrowElem
     public static Lanes512 Sigmoid(Lanes512 x) => LaneMath<Lanes512>.RoughSigmoid(x);
 
     public static float One(NarrowElement element) => BitConverter.UInt32BitsToSingle((uint)element._bits << 16);
+
+    public static NarrowElement Of(float number) => new(BFloat16Layout.Narrow(Vector512.CreateScalar(number)).ToScalar());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Read(NarrowElement* from, int count, float* to) => BFloat16Layout.Widen((ushort*)from, count, to);
 }

@@ -62,18 +62,18 @@ internal sealed unsafe class NormBatch
     /// <summary>Whether there is a kernel for so many channels.</summary>
     public static bool Takes(long channels) => Lanes.Dividing(channels) > 0;
 
-    /// <summary>The first pixel of an image of float32.</summary>
-    public float* Image(int image) => (float*)_x + image * Pixels * Channels;
+    /// <summary>The first pixel of an image.</summary>
+    /// <typeparam name="E">The batch's numbers.</typeparam>
+    public E* Image<E>(int image)
+        where E : unmanaged => (E*)_x + image * Pixels * Channels;
 
-    /// <summary>The first pixel of an image of bfloat16.</summary>
-    public ushort* NarrowImage(int image) => (ushort*)_x + image * Pixels * Channels;
-
-    /// <summary>The batch normalised, a row at a time.</summary>
-    public PixelSource Source() => _lanes switch
+    /// <summary>The batch normalised, in float32, a row at a time.</summary>
+    public PixelSource Source() => (_narrow, _lanes) switch
     {
-        16 => new NormSource<Lanes512>(this),
-        8 => new NormSource<Lanes256>(this),
-        _ => new NormSource<Lanes128>(this),
+        (true, _) => new NormSource<Lanes512, NarrowElement>(this),
+        (_, 16) => new NormSource<Lanes512, WideElement<Lanes512>>(this),
+        (_, 8) => new NormSource<Lanes256, WideElement<Lanes256>>(this),
+        _ => new NormSource<Lanes128, WideElement<Lanes128>>(this),
     };
 
     /// <summary>Measures every image.</summary>

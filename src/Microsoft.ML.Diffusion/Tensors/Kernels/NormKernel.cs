@@ -40,15 +40,17 @@ internal static unsafe partial class NormKernel<L, E>
     /// <param name="silu">Whether z·sigmoid(z) follows.</param>
     /// <param name="y">Written: [pixels, stride].</param>
     /// <param name="stride">From a pixel of y to the next.</param>
+    /// <typeparam name="T">The result's numbers.</typeparam>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Apply(E* x, nint pixels, int channels, int xStride, float* factor, float* offset, bool silu, E* y, int stride)
+    public static void Apply<T>(E* x, nint pixels, int channels, int xStride, float* factor, float* offset, bool silu, T* y, int stride)
+        where T : unmanaged, IElement<T, L>
     {
         for (; pixels > 0; pixels--, x += xStride, y += stride)
         {
             for (int c = 0; c < channels; c += L.Count)
             {
                 L z = L.Fma(E.Load(x + c), L.Load(factor + c), L.Load(offset + c));
-                E.Store(silu ? z * E.Sigmoid(z) : z, y + c);
+                T.Store(silu ? z * E.Sigmoid(z) : z, y + c);
             }
         }
     }

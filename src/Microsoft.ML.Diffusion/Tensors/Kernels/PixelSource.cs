@@ -6,6 +6,24 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal abstract unsafe class PixelSource
 {
+    /// <summary>Images of float32.</summary>
+    /// <param name="pixels">[images, height, width, channels].</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Pixels of a row.</param>
+    /// <param name="channels">Numbers of a pixel.</param>
+    /// <param name="doubled">Whether each pixel is to be read four times.</param>
+    public static PixelSource Of(float* pixels, int height, int width, int channels, bool doubled = false) =>
+        Of<Lanes128, WideElement<Lanes128>>((WideElement<Lanes128>*)pixels, height, width, channels, doubled);
+
+    /// <summary>Images of bfloat16.</summary>
+    /// <param name="pixels">[images, height, width, channels].</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Pixels of a row.</param>
+    /// <param name="channels">Numbers of a pixel; a multiple of 16.</param>
+    /// <param name="doubled">Whether each pixel is to be read four times.</param>
+    public static PixelSource Of(ushort* pixels, int height, int width, int channels, bool doubled = false) =>
+        Of<Lanes512, NarrowElement>((NarrowElement*)pixels, height, width, channels, doubled);
+
     /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>
     public virtual int Room => 0;
 
@@ -23,6 +41,11 @@ internal abstract unsafe class PixelSource
     /// <param name="to">[width, stride]; what lies between channels and stride is left alone.</param>
     /// <param name="stride">From a pixel to the next, at least the channels.</param>
     public abstract void Read(int image, int row, float* room, float* to, int stride);
+
+    private static PixelSource Of<L, E>(E* pixels, int height, int width, int channels, bool doubled)
+        where L : unmanaged, ILanes<L>
+        where E : unmanaged, IElement<E, L> =>
+        doubled ? new DoubledSource<L, E>(pixels, height, width, channels) : new ImageSource<L, E>(pixels, height, width, channels);
 }
 
 /// <summary>Images as they lie in memory.</summary>
@@ -30,24 +53,24 @@ internal abstract unsafe class PixelSource
 /// <param name="height">Rows of an image.</param>
 /// <param name="width">Pixels of a row.</param>
 /// <param name="channels">Numbers of a pixel.</param>
-internal sealed unsafe class ImageSource(float* pixels, int height, int width, int channels) : PixelSource
+/// <typeparam name="L">The register.</typeparam>
+/// <typeparam name="E">The images' numbers.</typeparam>
+internal sealed unsafe class ImageSource<L, E>(E* pixels, int height, int width, int channels) : PixelSource
+    where L : unmanaged, ILanes<L>
+    where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
     public override void Read(int image, int row, float* room, float* to, int stride)
     {
-        float* from = pixels + ((nint)image * height + row) * width * channels;
+        E* from = pixels + ((nint)image * height + row) * width * channels;
         if (stride == channels)
         {
-            Copy(from, to, width * channels);
+            E.Read(from, width * channels, to);
             return;
         }
         for (int x = 0; x < width; x++, from += channels, to += stride)
-            Copy(from, to, channels);
+            E.Read(from, channels, to);
     }
-
-    /// <summary>Copies floats.</summary>
-    internal static void Copy(float* from, float* to, int count) =>
-        new ReadOnlySpan<float>(from, count).CopyTo(new Span<float>(to, count));
 }
 
 /// <summary>Images of twice the size, each pixel four times (nearest neighbours).</summary>
@@ -55,24 +78,31 @@ internal sealed unsafe class ImageSource(float* pixels, int height, int width, i
 /// <param name="height">Rows of an image before.</param>
 /// <param name="width">Pixels of a row before.</param>
 /// <param name="channels">Numbers of a pixel.</param>
-internal sealed unsafe class DoubledSource(float* pixels, int height, int width, int channels) : PixelSource
+/// <typeparam name="L">The register.</typeparam>
+/// <typeparam name="E">The images' numbers.</typeparam>
+internal sealed unsafe class DoubledSource<L, E>(E* pixels, int height, int width, int channels) : PixelSource
+    where L : unmanaged, ILanes<L>
+    where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
     public override void Read(int image, int row, float* room, float* to, int stride)
     {
-        float* from = pixels + ((nint)image * height + row / 2) * width * channels;
+        E* from = pixels + ((nint)image * height + row / 2) * width * channels;
         for (int x = 0; x < width; x++, from += channels, to += 2 * stride)
         {
-            ImageSource.Copy(from, to, channels);
-            ImageSource.Copy(from, to + stride, channels);
+            E.Read(from, channels, to);
+            E.Read(from, channels, to + stride);
         }
     }
 }
 
 /// <summary>Images through group norm, FiLM and SiLU.</summary>
 /// <param name="norm">The norm, measured.</param>
-internal sealed unsafe class NormSource<L>(NormBatch norm) : PixelSource
+/// <typeparam name="L">The register.</typeparam>
+/// <typeparam name="E">The images' numbers.</typeparam>
+internal sealed unsafe class NormSource<L, E>(NormBatch norm) : PixelSource
     where L : unmanaged, ILanes<L>
+    where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
     public override int Room => 2 * norm.Channels;
@@ -81,6 +111,6 @@ internal sealed unsafe class NormSource<L>(NormBatch norm) : PixelSource
     public override void Begin(int image, float* room) => norm.Factors(image, room, room + norm.Channels);
 
     /// <inheritdoc/>
-    public override void Read(int image, int row, float* room, float* to, int stride) => NormKernel<L, WideElement<L>>.Apply(
-        (WideElement<L>*)(norm.Image(image) + (nint)row * norm.Width * norm.Channels), norm.Width, norm.Channels, norm.Channels, room, room + norm.Channels, norm.Settings.Silu, (WideElement<L>*)to, stride);
+    public override void Read(int image, int row, float* room, float* to, int stride) => NormKernel<L, E>.Apply(
+        norm.Image<E>(image) + (nint)row * norm.Width * norm.Channels, norm.Width, norm.Channels, norm.Channels, room, room + norm.Channels, norm.Settings.Silu, (WideElement<L>*)to, stride);
 }

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class WinogradConvolution<L>
+internal static unsafe partial class WinogradConvolution<L, E>
 {
     /// <summary>Numbers of a tile that a core works on: three of six rows.</summary>
     private const int Half = Numbers / 2;
@@ -22,7 +22,7 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
-    public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
+    public static void WeightGradient(in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
         var work = new GradientWork(size, x, dy, dBias);
         int inputs = size.Inputs;
@@ -116,18 +116,18 @@ internal static unsafe partial class WinogradConvolution<L>
     {
         var size = work.Size;
         int width = Side * work.Across, valid = Math.Min(count, size.Outputs - first), rows = Math.Min(Side, size.Height - top);
-        float* from = work.Gradient + ((nint)image * size.Height + top) * size.Width * size.Outputs + first;
+        E* from = work.Gradient + ((nint)image * size.Height + top) * size.Width * size.Outputs + first;
         if (rows < Side || width != size.Width || valid < count)
             new Span<float>(to, Side * width * count).Clear();
         if (count == size.Outputs && width == size.Width)
         {
-            ImageSource.Copy(from, to, rows * width * count);
+            E.Read(from, rows * width * count, to);
             return;
         }
         for (int row = 0; row < rows; row++, to += (nint)width * count)
         {
             for (int x = 0; x < size.Width; x++, from += size.Outputs)
-                ImageSource.Copy(from, to + (nint)x * count, valid);
+                E.Read(from, valid, to + (nint)x * count);
         }
     }
 
@@ -164,7 +164,7 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <summary>One gradient under way.</summary>
     private sealed class GradientWork
     {
-        public GradientWork(in ConvolutionSize size, PixelSource x, float* dy, float* dBias)
+        public GradientWork(in ConvolutionSize size, PixelSource x, E* dy, float* dBias)
         {
             Size = size;
             Input = x;
@@ -186,7 +186,7 @@ internal static unsafe partial class WinogradConvolution<L>
         public PixelSource Input { get; }
 
         /// <summary>[N, H, W, D].</summary>
-        public float* Gradient { get; }
+        public E* Gradient { get; }
 
         /// <summary>[D] or null, written.</summary>
         public float* Bias { get; }

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class WinogradConvolution<L>
+internal static unsafe partial class WinogradConvolution<L, E>
 {
     /// <summary>Floats that the transform of weights works in.</summary>
     private static int WeightScratch => (9 + 18) * L.Count * L.Count;

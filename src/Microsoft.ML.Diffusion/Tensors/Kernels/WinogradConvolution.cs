@@ -7,8 +7,10 @@ namespace Microsoft.ML.Diffusion;
 /// while they lie in a core's cache.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-internal static unsafe partial class WinogradConvolution<L>
+/// <typeparam name="E">The images' numbers; it computes in float32 whatever they are.</typeparam>
+internal static unsafe partial class WinogradConvolution<L, E>
     where L : unmanaged, ILanes<L>
+    where E : unmanaged, IElement<E, L>
 {
     private const int Side = ConvolutionTiles.Side;
     private const int Window = Side + 2;
@@ -40,7 +42,7 @@ internal static unsafe partial class WinogradConvolution<L>
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
     {
         var work = new Work(size, x, weight, turned, bias, addend, y);
         if (work.HasFewTiles)
@@ -223,33 +225,21 @@ internal static unsafe partial class WinogradConvolution<L>
                     int lanes = Math.Min(n, outputs - d);
                     if (height == Side && width == Side && lanes == n)
                     {
-                        WinogradTransforms<L>.Output(from + d, work.OutputStride, work.Y + offset + d, rowStride, outputs, bias, scratch);
-                        if (work.Addend is not null)
-                            AddTile(work.Addend + offset + d, work.Y + offset + d, rowStride, outputs);
+                        WinogradTransforms<L>.Output(from + d, work.OutputStride, work.Y + offset + d, rowStride, outputs, bias, work.Addend is null ? null : work.Addend + offset + d, scratch);
                         continue;
                     }
-                    WinogradTransforms<L>.Output(from + d, work.OutputStride, edge, Side * n, n, bias, scratch);
+                    WinogradTransforms<L>.Output(from + d, work.OutputStride, (WideElement<L>*)edge, Side * n, n, bias, null, scratch);
                     for (int y = 0; y < height; y++)
                     {
                         for (int x = 0; x < width; x++)
                         {
                             nint at = offset + y * rowStride + (nint)x * outputs + d;
                             for (int lane = 0; lane < lanes; lane++)
-                                work.Y[at + lane] = edge[(y * Side + x) * n + lane] + (work.Addend is null ? 0 : work.Addend[at + lane]);
+                                work.Y[at + lane] = E.Of(edge[(y * Side + x) * n + lane] + (work.Addend is null ? 0 : E.One(work.Addend[at + lane])));
                         }
                     }
                 }
             }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddTile(float* addend, float* y, nint row, nint pixel)
-    {
-        for (int i = 0; i < Side; i++, addend += row, y += row)
-        {
-            for (int j = 0; j < Side; j++)
-                L.Store(L.Load(y + j * pixel) + L.Load(addend + j * pixel), y + j * pixel);
         }
     }
 
@@ -258,7 +248,7 @@ internal static unsafe partial class WinogradConvolution<L>
     {
         private readonly float[] _bias;
 
-        public Work(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+        public Work(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
         {
             Size = size;
             X = x;
@@ -290,9 +280,9 @@ internal static unsafe partial class WinogradConvolution<L>
 
         public PixelSource X { get; }
 
-        public float* Addend { get; }
+        public E* Addend { get; }
 
-        public float* Y { get; }
+        public E* Y { get; }
 
         /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
         public float* Weight { get; }

@@ -40,18 +40,39 @@ internal static unsafe class WinogradTransforms<L>
     /// <param name="row">From a row of pixels to the next.</param>
     /// <param name="pixel">From a pixel to the next.</param>
     /// <param name="bias">Added to each output.</param>
+    /// <param name="addend">A tile that lies as y does, added; or null.</param>
     /// <param name="scratch">24 registers.</param>
+    /// <typeparam name="E">The outputs' numbers.</typeparam>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Output(float* m, nint stride, float* y, nint row, nint pixel, L bias, float* scratch)
+    public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
+        where E : unmanaged, IElement<E, L>
     {
         int n = L.Count;
         for (int j = 0; j < 6; j++, m += stride)
         {
-            Output(L.Load(m), L.Load(m + 6 * stride), L.Load(m + 12 * stride), L.Load(m + 18 * stride), L.Load(m + 24 * stride), L.Load(m + 30 * stride), default,
-                scratch + j * n, 6 * n);
+            var (y0, y1, y2, y3) = Output(L.Load(m), L.Load(m + 6 * stride), L.Load(m + 12 * stride), L.Load(m + 18 * stride), L.Load(m + 24 * stride), L.Load(m + 30 * stride), default);
+            float* to = scratch + j * n;
+            L.Store(y0, to);
+            L.Store(y1, to + 6 * n);
+            L.Store(y2, to + 12 * n);
+            L.Store(y3, to + 18 * n);
         }
         for (int i = 0; i < 4; i++, scratch += 6 * n, y += row)
-            Output(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), bias, y, pixel);
+        {
+            var (y0, y1, y2, y3) = Output(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), bias);
+            if (addend is not null)
+            {
+                y0 += E.Load(addend);
+                y1 += E.Load(addend + pixel);
+                y2 += E.Load(addend + 2 * pixel);
+                y3 += E.Load(addend + 3 * pixel);
+                addend += row;
+            }
+            E.Store(y0, y);
+            E.Store(y1, y + pixel);
+            E.Store(y2, y + 2 * pixel);
+            E.Store(y3, y + 3 * pixel);
+        }
     }
 
     /// <summary>Half of Bᵀ d B: 6x6 pixels to 18 of the 36 numbers, three rows of six.</summary>
@@ -189,13 +210,14 @@ internal static unsafe class WinogradTransforms<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Output(L m0, L m1, L m2, L m3, L m4, L m5, L bias, float* to, nint stride)
+    private static (L Y0, L Y1, L Y2, L Y3) Output(L m0, L m1, L m2, L m3, L m4, L m5, L bias)
     {
         L evenA = m1 + m2, oddA = m1 - m2, evenB = m3 + m4, oddB = m3 - m4;
-        L.Store(m0 + evenA + evenB + bias, to);
-        L.Store(L.Fma(L.All(A), oddA, L.Fma(L.All(B), oddB, bias)), to + stride);
-        L.Store(L.Fma(L.All(A * A), evenA, L.Fma(L.All(B * B), evenB, bias)), to + 2 * stride);
-        L.Store(L.Fma(L.All(A * A * A), oddA, L.Fma(L.All(B * B * B), oddB, m5 + bias)), to + 3 * stride);
+        return (
+            m0 + evenA + evenB + bias,
+            L.Fma(L.All(A), oddA, L.Fma(L.All(B), oddB, bias)),
+            L.Fma(L.All(A * A), evenA, L.Fma(L.All(B * B), evenB, bias)),
+            L.Fma(L.All(A * A * A), oddA, L.Fma(L.All(B * B * B), oddB, m5 + bias)));
     }
 
     /// <summary>The points 0 and ±a.</summary>

@@ -79,7 +79,7 @@ internal sealed unsafe class BFloat16Norm(NormBatch norm) : BFloat16Source
     /// <inheritdoc/>
     public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
     {
-        var from = (NarrowElement*)norm.NarrowImage(image) + (nint)row * norm.Width * norm.Channels + wanted.First;
+        var from = norm.Image<NarrowElement>(image) + (nint)row * norm.Width * norm.Channels + wanted.First;
         float* factor = room + wanted.First, offset = factor + norm.Channels;
         NormKernel<Lanes512, NarrowElement>.Apply(from, norm.Width, wanted.Count, norm.Channels, factor, offset, norm.Settings.Silu, (NarrowElement*)to, wanted.Count);
     }

@@ -1,0 +1,29 @@
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>The matrix units that tests run over, by name: one that is written out, and those of the processor.</summary>
+internal static class TestedUnits
+{
+    private const string ProductsOnly = "written out, for products only";
+
+    private static readonly Dictionary<string, Func<MatrixUnit?>> s_units = new()
+    {
+        ["written out"] = () => new WrittenOutUnit(convolves: true),
+        [ProductsOnly] = () => new WrittenOutUnit(convolves: false),
+        ["AMX"] = AmxUnit.TryCreate,
+        ["AVX512_BF16"] = DotUnit.TryCreate,
+    };
+
+    private static readonly string[] s_present = [.. s_units.Keys.Where(name => s_units[name]() is not null)];
+
+    /// <summary>Those that multiply in different ways.</summary>
+    public static IEnumerable<string> Names => s_present.Where(name => name != ProductsOnly);
+
+    /// <summary>Those of which a network makes different use, a row of test data each.</summary>
+    public static IEnumerable<object[]> NetworkRows => s_present.Select(name => (object[])[name]);
+
+    /// <summary><see cref="Names"/>, a row of test data each.</summary>
+    public static IEnumerable<object[]> Rows => Names.Select(name => (object[])[name]);
+
+    /// <summary>One of them.</summary>
+    public static MatrixUnit Of(string name) => s_units[name]()!;
+}
