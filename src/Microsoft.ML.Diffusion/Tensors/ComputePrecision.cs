@@ -8,7 +8,7 @@ namespace Microsoft.ML.Diffusion;
 public enum ComputePrecision
 {
     /// <summary>
-    /// float32; but where the processor has a unit that multiplies bfloat16 matrices (Intel AMX, on Linux) and all channels of a U-Net are multiples of 32, its activations
+    /// float32; but where the processor multiplies bfloat16 (Intel AMX or AVX512_BF16, on Linux) and all channels of a U-Net are multiples of 32, its activations
     /// between the first and the last convolution are bfloat16. Sums are float32.
     /// </summary>
     Automatic,
@@ -17,7 +17,7 @@ public enum ComputePrecision
     Full,
 
     /// <summary>
-    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor without a matrix unit keeps activations
+    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor that does not multiply it keeps activations
     /// in bfloat16 and takes them back to float32 for convolutions and norms.
     /// </summary>
     BFloat16,
