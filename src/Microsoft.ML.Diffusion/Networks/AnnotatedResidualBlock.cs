@@ -50,12 +50,12 @@ internal sealed class AnnotatedResidualBlock : nn.Module<Tensor, Tensor?, Tensor
         RegisterComponents();
     }
 
-    /// <summary>Projects the activated embedding for this block: [M, E] to [M, D], or [M, 2D] with FiLM.</summary>
-    public Tensor Project(Tensor activatedEmbedding) => _time!.forward(activatedEmbedding);
+    /// <summary>Projects the activated embedding for this block: [M, E] to [M, D], or [M, 2D] with FiLM; null where the block is told nothing.</summary>
+    public LinearLayer? Projection => _time;
 
     /// <summary>Runs the block.</summary>
     /// <param name="x">[N, C, H, W].</param>
-    /// <param name="projection">[N or 1, D or 2D], from <see cref="Project"/>; null where the block is told nothing.</param>
+    /// <param name="projection">[N or 1, D or 2D], from <see cref="Projection"/>; null where the block is told nothing.</param>
     /// <returns>[N, D, H, W].</returns>
     public override Tensor forward(Tensor x, Tensor? projection)
     {

@@ -91,10 +91,7 @@ internal sealed class AnnotatedUNet : DenoisingNetwork
     public override NetworkEmbedding Embed(Tensor timesteps, Tensor? labels)
     {
         using Tensor activated = _condition.Embed(timesteps, labels);   // [M, E]
-        var projections = new Tensor[_blocks.Length];
-        for (int i = 0; i < projections.Length; i++)
-            projections[i] = _blocks[i].Project(activated);
-        return new(projections);
+        return new(LinearLayer.Apply(activated, [.. _blocks.Select(block => block.Projection!)]));
     }
 
     /// <inheritdoc/>

@@ -15,9 +15,9 @@ internal static class DirectGradients
         return default;
     }
 
-    /// <summary>Where a convolution's weight gradient is to be added.</summary>
-    /// <param name="weight">[D, C, k, k].</param>
-    /// <returns>[D, k, k, C], contiguous, the memory of <c>weight.grad</c>; null where the gradient is to be returned. The caller disposes it.</returns>
+    /// <summary>Where a weight's gradient is to be added.</summary>
+    /// <param name="weight">A convolution's, [D, C, k, k]; or a matrix or vector.</param>
+    /// <returns>A convolution's as [D, k, k, C], contiguous, the memory of <c>weight.grad</c>; null where the gradient is to be returned. The caller disposes it.</returns>
     public static Tensor? Of(Tensor weight)
     {
         if (!s_on || !weight.is_leaf || !weight.requires_grad)
@@ -25,10 +25,10 @@ internal static class DirectGradients
         using Tensor? gradient = weight.grad;
         if (gradient is null || gradient.dtype != ScalarType.Float32)
             return null;
-        Tensor pixels = gradient.permute(0, 2, 3, 1);
-        if (pixels.is_contiguous())
-            return pixels;
-        pixels.Dispose();
+        Tensor numbers = gradient.dim() == 4 ? gradient.permute(0, 2, 3, 1) : gradient.alias();
+        if (numbers.is_contiguous())
+            return numbers;
+        numbers.Dispose();
         return null;
     }
 

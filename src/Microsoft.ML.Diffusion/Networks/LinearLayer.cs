@@ -26,6 +26,13 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     /// <summary>Maps […, C] to […, D].</summary>
     public override Tensor forward(Tensor x) => LayerMath.Multiply(x, _weight, _bias);
 
+    /// <summary>Runs layers that read the same rows.</summary>
+    /// <param name="x">[M, C].</param>
+    /// <param name="layers">The layers.</param>
+    /// <returns>[M, D] for each.</returns>
+    public static Tensor[] Apply(Tensor x, IReadOnlyList<LinearLayer> layers) =>
+        FusedProjections.TryApply(x, [.. layers.Select(layer => ((Tensor)layer._weight, (Tensor)layer._bias))]) ?? [.. layers.Select(layer => layer.forward(x))];
+
     /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="norm">What comes before; null: nothing. Not disposed.</param>

@@ -39,11 +39,11 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     }
 
     /// <summary>Projects the activated embedding for this block: [M, E] to [M, D], or [M, 2D] with FiLM.</summary>
-    public Tensor Project(Tensor activatedEmbedding) => _time.forward(activatedEmbedding);
+    public LinearLayer Projection => _time;
 
     /// <summary>Runs the block.</summary>
     /// <param name="x">[N, C, H, W].</param>
-    /// <param name="projection">[N or 1, D or 2D], from <see cref="Project"/>.</param>
+    /// <param name="projection">[N or 1, D or 2D], from <see cref="Projection"/>.</param>
     /// <returns>[N, D, H, W].</returns>
     public override Tensor forward(Tensor x, Tensor projection)
     {

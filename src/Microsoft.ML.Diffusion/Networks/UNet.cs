@@ -57,15 +57,7 @@ internal sealed class UNet : DenoisingNetwork
     public override NetworkEmbedding Embed(Tensor timesteps, Tensor? labels)
     {
         using Tensor activated = _condition.Embed(timesteps, labels);   // [M, E]
-        var projections = new Tensor[_down.Length + _middle.Length + _up.Length];
-        int next = 0;
-        foreach (Stage stage in _down)
-            projections[next++] = stage.Block.Project(activated);
-        foreach (Stage stage in _middle)
-            projections[next++] = stage.Block.Project(activated);
-        foreach (Stage stage in _up)
-            projections[next++] = stage.Block.Project(activated);
-        return new(projections);
+        return new(LinearLayer.Apply(activated, [.. _down.Concat(_middle).Concat(_up).Select(stage => stage.Block.Projection)]));
     }
 
     /// <inheritdoc/>

@@ -27,7 +27,7 @@ public sealed class BlockParityTests
         using var activated = nn.functional.silu(data["time_emb"]);
         var output = module switch
         {
-            AnnotatedResidualBlock block => block.forward(data["x"], description.Bool("uses_time_emb") ? block.Project(activated) : null),
+            AnnotatedResidualBlock block => block.forward(data["x"], description.Bool("uses_time_emb") ? block.Projection!.forward(activated) : null),
             nn.Module<Tensor, Tensor> plain => plain.forward(data["x"]),
             _ => throw new AssertFailedException($"'{name}' is a module of an unknown kind."),
         };

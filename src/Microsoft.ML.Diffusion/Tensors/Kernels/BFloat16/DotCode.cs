@@ -38,7 +38,7 @@ internal sealed class DotCode : MachineCode
     {
         Begin();
         Push(Rbx);
-        Push(Rbp);
+        Push(R12);
         Push(Rdx);
 
         // The sums: what C holds, or nothing.
@@ -56,7 +56,7 @@ internal sealed class DotCode : MachineCode
         Load(R9, nameof(BlockProduct.Offsets));
         Load(R10, nameof(BlockProduct.B));
         Load(R11, nameof(BlockProduct.BStride));
-        Load(Rbp, nameof(BlockProduct.Steps));
+        Load(R12, nameof(BlockProduct.Steps));
 
         int loop = Here;
         Emit(0x49, 0x8B, 0x01);                                       // mov rax, [r9]
@@ -83,12 +83,13 @@ internal sealed class DotCode : MachineCode
         Pop(R10);
         Add(R10, nameof(BlockProduct.BStep));
         Emit(0x49, 0x83, 0xC1, sizeof(long));                         // add r9, 8
-        Emit(0x48, 0xFF, 0xCD);                                       // dec rbp
+        Emit(0x49, 0xFF, 0xCC);                                       // dec r12
         JumpBackUnlessZero(loop);
 
         Pop(Rdx);
         EachOfSums(StoreVector);
-        Pop(Rbp);
+        Emit(0xC5, 0xF8, 0x77);                                       // vzeroupper: code for SSE may follow
+        Pop(R12);
         Pop(Rbx);
         Return();
     }

@@ -12,13 +12,13 @@ internal abstract class MachineCode
     protected const int Rcx = 1;
     protected const int Rdx = 2;
     protected const int Rbx = 3;
-    protected const int Rbp = 5;
     protected const int Rsi = 6;
     protected const int Rdi = 7;
     protected const int R8 = 8;
     protected const int R9 = 9;
     protected const int R10 = 10;
     protected const int R11 = 11;
+    protected const int R12 = 12;
 
     private readonly List<byte> _bytes = [];
 
