@@ -83,12 +83,7 @@ internal sealed class AnnotatedResidualBlock : nn.Module<Tensor, Tensor?, Tensor
         if (norm is GroupNormLayer groups)
             return groups.Apply(x, silu: true, film);
         Tensor normed = norm.forward(x);
-        if (film is null)
-            return NormActivation.Modulate(normed, null, null, silu: true);
-        long channels = film.shape[1] / 2;
-        using Tensor scale = film.narrow(1, 0, channels);
-        using Tensor shift = film.narrow(1, channels, channels);
-        return NormActivation.Modulate(normed, scale, shift, silu: true);
+        return NormActivation.Modulate(normed, film, silu: true);
     }
 
     private nn.Module<Tensor, Tensor> Convolution(int inChannels, int outChannels, WeightInitializer init) =>

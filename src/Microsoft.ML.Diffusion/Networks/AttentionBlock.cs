@@ -33,7 +33,7 @@ internal sealed class AttentionBlock : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         long[] shape = x.shape;
-        using NormArguments? norm = _norm?.With(silu: false);
+        NormArguments? norm = _norm?.With(silu: false);
         using var fork = new Fork();
         int residual = fork.Add();
         using Tensor qkv = _qkv.Convolve(x, norm, fork: fork);          // [N, 3C, H, W]

@@ -42,7 +42,7 @@ internal sealed class Conv2dLayer : nn.Module<Tensor, Tensor>
 
     /// <summary>Convolves with what surrounds it; a 3x3 convolution of stride 1.</summary>
     /// <param name="x">[N, C, H, W].</param>
-    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>

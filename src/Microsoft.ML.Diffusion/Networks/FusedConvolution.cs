@@ -14,7 +14,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     /// <param name="x">[N, C, H, W]; not changed.</param>
     /// <param name="weight">[D, C, 3, 3].</param>
     /// <param name="bias">[D] or null.</param>
-    /// <param name="norm">What comes before the convolution, or null; not disposed.</param>
+    /// <param name="norm">What comes before the convolution, or null.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
     /// <param name="doubled">Whether the image is doubled first, by nearest neighbours; without a norm.</param>
     /// <param name="fork">The others that read x, which get it if this runs; or null.</param>

@@ -15,7 +15,7 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
 
     /// <summary>Runs it where it can.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
-    /// <param name="norm">The norm; not disposed.</param>
+    /// <param name="norm">The norm.</param>
     /// <returns>[N, C, H, W] with the channels last in memory; null where the plain operators have to do it.</returns>
     public static Tensor? TryApply(Tensor x, NormArguments norm)
     {
@@ -31,9 +31,9 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         {
             // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
             using var scope = NewDisposeScope();
-            return apply(x, norm.Weight, norm.Bias, norm.Scale!, norm.Shift!, norm.Settings).MoveToOuterDisposeScope();
+            return apply(x, norm.Weight, norm.Bias, norm.Film!, norm.Settings).MoveToOuterDisposeScope();
         }
-        var (y, statistics) = Forward(x, norm.Weight, norm.Bias, norm.Scale, norm.Shift, norm.Settings);
+        var (y, statistics) = Forward(x, norm.Weight, norm.Bias, norm.Film, norm.Settings);
         statistics.Dispose();
         return y;
     }
@@ -42,9 +42,9 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2]);
-        var (scale, shift, settings) = ((Tensor?)vars[3], (Tensor?)vars[4], (NormSettings)vars[5]);
-        var (y, statistics) = Forward(x, weight, bias, scale, shift, settings);
-        ctx.save_for_backward([x, weight, bias, scale!, shift!, statistics]);
+        var (film, settings) = ((Tensor?)vars[3], (NormSettings)vars[4]);
+        var (y, statistics) = Forward(x, weight, bias, film, settings);
+        ctx.save_for_backward([x, weight, bias, film!, statistics]);
         ctx.save_data(Settings, settings);
         ctx.set_materialize_grads(false);
         return y;
@@ -58,21 +58,20 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         using Tensor given = grad_output;
         var saved = ctx.get_saved_variables();
         var settings = (NormSettings)ctx.get_data(Settings);
-        var (x, weight, bias, scale, shift) = (saved[0], saved[1], saved[2], (Tensor?)saved[3], (Tensor?)saved[4]);
-        var norm = new NormBatch(x.permute(0, 2, 3, 1), weight, bias, scale?.contiguous(), shift?.contiguous(), saved[5], settings);
+        var (x, weight, bias, film) = (saved[0], saved[1], saved[2], (Tensor?)saved[3]);
+        var norm = new NormBatch(x.permute(0, 2, 3, 1), weight, bias, film?.contiguous(), saved[4], settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
-        var gradients = NormGradients.Compute(norm, dx, weight, bias, scale, shift);
+        var gradients = NormGradients.Compute(norm, dx, weight, bias, film);
         return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null]);
     }
 
-    private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, NormSettings settings)
+    private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? film, NormSettings settings)
     {
         using Tensor pixels = x.permute(0, 2, 3, 1);
-        using Tensor? scales = scale?.contiguous();
-        using Tensor? shifts = shift?.contiguous();
+        using Tensor? rows = film?.contiguous();
         using Tensor result = empty(pixels.shape, pixels.dtype);
         Tensor statistics = NormGradients.NewStatistics(pixels, settings);
-        var norm = new NormBatch(pixels, weight, bias, scales, shifts, statistics, settings);
+        var norm = new NormBatch(pixels, weight, bias, rows, statistics, settings);
         norm.Measure();
         norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);

@@ -17,7 +17,7 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     /// <param name="stride">From an output to the next.</param>
     /// <param name="before">Zeros before the first pixel, on both axes.</param>
     /// <param name="after">Zeros after the last one.</param>
-    /// <param name="norm">What comes before a 1x1 convolution, or null; not disposed.</param>
+    /// <param name="norm">What comes before a 1x1 convolution, or null.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
     /// <param name="fork">The others that read x, which get it if this runs; or null.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>

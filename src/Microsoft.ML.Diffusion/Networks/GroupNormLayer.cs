@@ -31,7 +31,7 @@ internal sealed class GroupNormLayer : nn.Module<Tensor, Tensor>
     /// <param name="film">[N or 1, 2C], the scales and then the shifts; null: none.</param>
     public Tensor Apply(Tensor x, bool silu, Tensor? film = null)
     {
-        using NormArguments norm = With(silu, film);
+        NormArguments norm = With(silu, film);
         return NormActivation.Apply(x, norm);
     }
 

@@ -14,7 +14,7 @@ internal static class HostKernels
     /// <summary>Whether they take a norm: of channels that fill a register, with FiLM in float32.</summary>
     /// <param name="channels">Channels of the input.</param>
     /// <param name="norm">The norm.</param>
-    public static bool TakeNorm(long channels, NormArguments norm) => NormBatch.Takes(channels) && (norm.Scale is null || norm.Scale.dtype == ScalarType.Float32);
+    public static bool TakeNorm(long channels, NormArguments norm) => NormBatch.Takes(channels) && (norm.Film is null || norm.Film.dtype == ScalarType.Float32);
 
     /// <summary>Whether those of bfloat16 do: where the calling thread has a <see cref="MatrixUnit"/> and the channels fill it.</summary>
     /// <param name="x">The input.</param>

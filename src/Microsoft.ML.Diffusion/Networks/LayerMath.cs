@@ -78,7 +78,7 @@ internal static class LayerMath
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="weight">[D, C, 1, 1].</param>
     /// <param name="bias">[D] or null.</param>
-    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>
@@ -96,7 +96,7 @@ internal static class LayerMath
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="weight">[D, C, 3, 3].</param>
     /// <param name="bias">[D] or null.</param>
-    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>

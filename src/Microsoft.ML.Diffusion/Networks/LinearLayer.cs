@@ -35,7 +35,7 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
 
     /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
     /// <param name="x">[N, C, H, W].</param>
-    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)

@@ -10,7 +10,7 @@ internal static class NormActivation
 {
     /// <summary>y = a(n(x)·(1 + scale) + shift), n the group norm of Wu and He 2018 with its weight and bias, a SiLU or nothing.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
-    /// <param name="norm">The norm and what follows; not disposed.</param>
+    /// <param name="norm">The norm and what follows.</param>
     /// <returns>[N, C, H, W] in x's type.</returns>
     public static Tensor Apply(Tensor x, NormArguments norm)
     {
@@ -19,27 +19,31 @@ internal static class NormActivation
         if (x.dtype != norm.Weight.dtype && x.device_type == DeviceType.CPU)
             return ApplyWide(x, norm);
         Tensor h = Normalize(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
-        return Modulate(h, norm.Scale, norm.Shift, norm.Settings.Silu);
+        return Modulate(h, norm.Film, norm.Settings.Silu);
     }
 
     /// <summary>Everything in the norm's own type, between two conversions: on a CPU they cost less than the separate operators in bfloat16.</summary>
     private static Tensor ApplyWide(Tensor x, NormArguments norm)
     {
         ScalarType type = norm.Weight.dtype;
-        using Tensor? narrowFilm = norm.Scale is { } scale && norm.Shift is { } shift ? cat([scale, shift], 1) : null;
-        using Tensor? film = narrowFilm?.to(type);
-        using var wideNorm = new NormArguments(norm.Weight, norm.Bias, film, norm.Settings);
+        using Tensor? film = norm.Film?.to(type);
         using Tensor wide = x.to(type);
-        using Tensor y = Apply(wide, wideNorm);
+        using Tensor y = Apply(wide, norm with { Film = film });
         return y.to(x.dtype);
     }
 
     /// <summary>The part after the norm, for norms of other kinds; disposes <paramref name="normalized"/>.</summary>
-    public static Tensor Modulate(Tensor normalized, Tensor? scale, Tensor? shift, bool silu)
+    /// <param name="normalized">[N, C, H, W].</param>
+    /// <param name="film">[N or 1, 2C], scales and then shifts; or null.</param>
+    /// <param name="silu">Whether SiLU follows.</param>
+    public static Tensor Modulate(Tensor normalized, Tensor? film, bool silu)
     {
         Tensor h = normalized;
-        if (scale is not null && shift is not null)
+        if (film is not null)
         {
+            long channels = film.shape[1] / 2;
+            using Tensor scale = film.narrow(1, 0, channels);
+            using Tensor shift = film.narrow(1, channels, channels);
             using Tensor s = scale.reshape(scale.shape[0], -1, 1, 1);   // [N or 1, C, 1, 1]
             using Tensor b = shift.reshape(shift.shape[0], -1, 1, 1);
             using Tensor factor = s + 1;

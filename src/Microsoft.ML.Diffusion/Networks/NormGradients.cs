@@ -11,24 +11,16 @@ internal static class NormGradients
     /// <param name="gradient">[N, H, W, C] in the images' type: dy, replaced by dx.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
-    /// <param name="scale">[N or 1, C] or null.</param>
-    /// <param name="shift">[N or 1, C] or null.</param>
-    /// <returns>Those of weight, bias, scale and shift; in the current scope.</returns>
-    public static unsafe Tensor?[] Compute(NormBatch norm, Tensor gradient, Tensor weight, Tensor bias, Tensor? scale, Tensor? shift)
+    /// <param name="film">[N or 1, 2C] or null.</param>
+    /// <returns>Those of weight, bias and film, null where they were added to the parameter's own; in the current scope.</returns>
+    public static unsafe Tensor?[] Compute(NormBatch norm, Tensor gradient, Tensor weight, Tensor bias, Tensor? film)
     {
         Tensor sums = empty([norm.Images, norm.Channels], float32), products = empty([norm.Images, norm.Channels], float32);
         norm.Backward(HostMemory.Pointer(gradient), HostMemory.Pointer(sums), HostMemory.Pointer(products));
-        Tensor film = scale is null ? ones(1, float32) : scale + 1;
-        return
-        [
-            (products * film).sum(dim: 0),
-            (sums * film).sum(dim: 0),
-            scale is null ? null : Rows(products * weight + sums * bias, scale),
-            shift is null ? null : Rows(sums, shift),
-        ];
+        Tensor? directWeight = DirectGradients.Of(weight), directBias = DirectGradients.Of(bias);
+        Tensor dWeight = directWeight ?? zeros(weight.shape, float32), dBias = directBias ?? zeros(bias.shape, float32);
+        Tensor? dFilm = film is null ? null : zeros(film.shape, float32);
+        norm.AddParameterGradients(HostMemory.Pointer(sums), HostMemory.Pointer(products), HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias), HostMemory.PointerOrNull(dFilm));
+        return [directWeight is null ? dWeight : null, directBias is null ? dBias : null, dFilm];
     }
-
-    /// <summary>One row for the whole batch collects the gradients of all.</summary>
-    private static Tensor Rows(Tensor gradient, Tensor rows) =>
-        rows.shape[0] == gradient.shape[0] ? gradient.alias() : gradient.sum(0, keepdim: true);
 }

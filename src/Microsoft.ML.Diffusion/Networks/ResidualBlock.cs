@@ -58,10 +58,10 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     public Tensor Run(Tensor x, Tensor projection, Fork fork)
     {
         int residual = fork.Add();
-        using NormArguments first = _norm1.With(silu: true);
+        NormArguments first = _norm1.With(silu: true);
         using Tensor h = _conv1.Apply(x, first, fork: fork);   // [N, D, H, W]
         using Tensor skip = _skip is null ? fork.Take(residual) : _skip.forward(fork[residual]);
-        using NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
+        NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
         using Tensor conditioned = _film ? h.alias() : AddRows(h, projection);
         if (!_dropout.Acts(training))
             return _conv2.Apply(conditioned, second, skip);

@@ -39,7 +39,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <param name="x">[N, C, H, W] on the CPU, float32, or bfloat16 where a <see cref="MatrixUnit"/> takes it; not changed.</param>
     /// <param name="weight">[D, C, k, k].</param>
     /// <param name="bias">[D] or null.</param>
-    /// <param name="norm">What comes before; null: nothing. Not disposed.</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H', W'] or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
     /// <param name="settings">The settings.</param>
@@ -48,7 +48,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     {
         if (!is_grad_enabled())
         {
-            var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Scale, norm?.Shift, settings);
+            var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Film, settings);
             statistics?.Dispose();
             fork?.Fill(x);
             return y;
@@ -56,7 +56,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
         using var scope = NewDisposeScope();
         settings = settings with { NeedsInput = x.requires_grad, HasAddend = addend is not null, Readers = fork?.Readers ?? 0 };
-        List<Tensor> outputs = apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Scale!, norm?.Shift!, settings);
+        List<Tensor> outputs = apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Film!, settings);
         foreach (Tensor output in outputs)
             output.MoveToOuterDisposeScope();
         fork?.Fill(outputs.Skip(1));
@@ -67,9 +67,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     public sealed override List<Tensor> forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
-        var (normWeight, normBias, scale, shift, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (Tensor?)vars[7], (S)vars[8]);
-        var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, scale, shift, settings);
-        ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, scale!, shift!, statistics!]);
+        var (normWeight, normBias, film, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (S)vars[7]);
+        var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, film, settings);
+        ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, film!, statistics!]);
         ctx.save_data(Settings, settings with { OutputShape = y.shape });
         // TorchSharp makes its zeros like the gradient that is not there.
         ctx.set_materialize_grads(false);
@@ -86,17 +86,17 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         using Tensor result = grad_outputs[0];
         Tensor given = result.IsInvalid ? zeros(settings.OutputShape, saved[0].dtype) : result;
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
-        var (normWeight, normBias, scale, shift, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6], (Tensor?)saved[7]);
+        var (normWeight, normBias, film, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6]);
 
         Tensor pixels = ChannelsLast.Pixels(x), dy = ChannelsLast.Pixels(given), kernel = ChannelsLast.Pixels(weight);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scale?.contiguous(), shift?.contiguous(), statistics!, settings.Norm);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, film?.contiguous(), statistics!, settings.Norm);
 
         Tensor? direct = DirectGradients.Of(weight), dBias = bias is null ? null : empty(bias.shape, float32);
         Tensor dWeight = direct ?? zeros(kernel.shape, float32);
         AddWeightGradient(pixels, norm, dy, dWeight, dBias, settings);
 
         Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, kernel, dy, settings) : null;
-        Tensor?[] ofNorm = norm is null ? [null, null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, scale, shift);
+        Tensor?[] ofNorm = norm is null ? [null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, film);
         foreach (Tensor other in grad_outputs.Skip(1))
         {
             if (dx is not null && !other.IsInvalid)
@@ -149,15 +149,14 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     }
 
     private (Tensor Y, Tensor? Statistics) Forward(
-        Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? scale, Tensor? shift, S settings)
+        Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? film, S settings)
     {
         using Tensor pixels = ChannelsLast.Pixels(x);
         using Tensor kernel = ChannelsLast.Pixels(weight);
         using Tensor? added = addend is null ? null : ChannelsLast.Pixels(addend);
-        using Tensor? scales = scale?.contiguous();
-        using Tensor? shifts = shift?.contiguous();
+        using Tensor? rows = film?.contiguous();
         Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, scales, shifts, statistics!, settings.Norm);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, rows, statistics!, settings.Norm);
         norm?.Measure();
         using Tensor y = Compute(pixels, norm, kernel, bias, added, settings);
         return (y.permute(0, 3, 1, 2), statistics);

@@ -127,8 +127,7 @@ internal sealed class UNet : DenoisingNetwork
         }
         using (h)
         using (Tensor last = FusedConversion.Apply(h, type))
-        using (NormArguments norm = _output.Norm.With(silu: true))
-            return _output.Convolution.Apply(last, norm);
+            return _output.Convolution.Apply(last, _output.Norm.With(silu: true));
     }
 
     /// <summary>Whether the blocks compute in bfloat16 although the network was called with float32: where a matrix unit is to be used and the channels fill it.</summary>

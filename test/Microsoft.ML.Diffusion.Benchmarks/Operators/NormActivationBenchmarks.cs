@@ -59,7 +59,7 @@ public class NormActivationBenchmarks
         using var work = DeviceSelection.Enter(CPU, Enum.Parse<ScalarType>(Type) == ScalarType.BFloat16 ? ComputePrecision.BFloat16 : ComputePrecision.Full);
         Measure(_x, () =>
         {
-            using var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));
+            var norm = new NormArguments(_weight, _bias, cat([_scale, _shift], 1), new NormSettings(Groups, Epsilon, Silu: true));
             return NormActivation.Apply(_x, norm);
         });
     }

@@ -141,7 +141,7 @@ public sealed class ForkTests
                 Tensor entered = _name.StartsWith("normed", StringComparison.Ordinal) ? nn.functional.silu(nn.functional.group_norm(X, Groups, _normWeight, _normBias, 1e-5)) : X;
                 return nn.functional.conv2d(entered, Weight, null, _name == "strided product" ? [2, 2] : [1, 1], _name == "normed product" ? [0, 0] : [1, 1]);
             }
-            using var norm = new NormArguments(_normWeight, _normBias, null, new NormSettings(Groups, 1e-5, Silu: true));
+            var norm = new NormArguments(_normWeight, _normBias, null, new NormSettings(Groups, 1e-5, Silu: true));
             return _name switch
             {
                 "normed convolution" => LayerMath.Convolve(X, Weight, null, norm, null, fork),

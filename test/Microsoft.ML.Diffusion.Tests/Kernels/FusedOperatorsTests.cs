@@ -33,7 +33,7 @@ public sealed class FusedOperatorsTests
             inputs["addend"] = Image(9, n, outputs, doubled ? 2 * height : height, doubled ? 2 * width : width, planes);
         Check(inputs, Plain, input =>
         {
-            using NormArguments? arguments = Norm(input);
+            NormArguments? arguments = Norm(input);
             return FusedConvolution.TryApply(input["x"], input["weight"], input.GetValueOrDefault("bias"), arguments, input.GetValueOrDefault("addend"), doubled);
         });
 
@@ -67,7 +67,7 @@ public sealed class FusedOperatorsTests
             inputs["addend"] = Image(9, n, outputs, size.OutputHeight, size.OutputWidth, planes);
         Check(inputs, Plain, input =>
         {
-            using NormArguments? arguments = Norm(input);
+            NormArguments? arguments = Norm(input);
             return FusedProduct.TryApply(input["x"], input["weight"], input.GetValueOrDefault("bias"), stride, before, after, arguments, input.GetValueOrDefault("addend"));
         });
 
@@ -201,7 +201,7 @@ public sealed class FusedOperatorsTests
     {
         using var scope = NewDisposeScope();
         Tensor Of(params long[] shape) => KernelData.Draw(1, shape).to(float32);
-        using var norm = new NormArguments(Of(6), Of(6), null, new NormSettings(3, Epsilon, true));
+        var norm = new NormArguments(Of(6), Of(6), null, new NormSettings(3, Epsilon, true));
         Assert.IsNull(FusedConvolution.TryApply(Of(1, 6, 4, 4), Of(8, 6, 3, 3), null, norm), "a norm over 6 channels");
         Assert.IsNull(FusedConvolution.TryApply(Of(1, 8, 4, 4), Of(8, 8, 1, 1), null), "another kernel");
         Assert.IsNull(FusedProduct.TryApply(Of(2, 3, 4, 4), Of(8, 3, 1, 1), null), "3 channels");
@@ -265,13 +265,13 @@ public sealed class FusedOperatorsTests
 
     private static Tensor? Convolve(Dictionary<string, Tensor> input)
     {
-        using NormArguments? norm = Norm(input);
+        NormArguments? norm = Norm(input);
         return FusedConvolution.TryApply(input["x"], input["weight"], input["bias"], norm, input.GetValueOrDefault("addend"));
     }
 
     private static Tensor? Project(Dictionary<string, Tensor> input)
     {
-        using NormArguments? norm = Norm(input);
+        NormArguments? norm = Norm(input);
         return FusedProduct.TryApply(input["x"], input["weight"], input["bias"], norm: norm, addend: input.GetValueOrDefault("addend"));
     }
 

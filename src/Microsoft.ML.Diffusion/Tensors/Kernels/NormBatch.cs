@@ -17,8 +17,7 @@ internal sealed unsafe class NormBatch
     private readonly bool _narrow;
     private readonly float* _weight;
     private readonly float* _bias;
-    private readonly float* _scale;
-    private readonly float* _shift;
+    private readonly float* _film;
     private readonly int _filmRow;
     private readonly float* _statistics;
     private readonly int _lanes;
@@ -27,11 +26,10 @@ internal sealed unsafe class NormBatch
     /// <param name="pixels">[N, H, W, C], contiguous; float32, or bfloat16 where channels are a multiple of 32.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
-    /// <param name="scale">[N or 1, C] contiguous, or null.</param>
-    /// <param name="shift">[N or 1, C] contiguous, or null.</param>
+    /// <param name="film">[N or 1, 2C] contiguous, scales and then shifts; or null.</param>
     /// <param name="statistics">[N, 2·groups]: means, then 1/√(variance + ε); filled by <see cref="Measure"/>.</param>
     /// <param name="settings">The settings.</param>
-    public NormBatch(Tensor pixels, Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, Tensor statistics, NormSettings settings)
+    public NormBatch(Tensor pixels, Tensor weight, Tensor bias, Tensor? film, Tensor statistics, NormSettings settings)
     {
         long[] shape = pixels.shape;
         (Images, Height, Width, Channels) = ((int)shape[0], (int)shape[1], (int)shape[2], (int)shape[3]);
@@ -40,9 +38,8 @@ internal sealed unsafe class NormBatch
         _narrow = pixels.dtype == ScalarType.BFloat16;
         _weight = HostMemory.Pointer(weight);
         _bias = HostMemory.Pointer(bias);
-        _scale = scale is null ? null : HostMemory.Pointer(scale);
-        _shift = shift is null ? null : HostMemory.Pointer(shift);
-        _filmRow = scale is null || scale.shape[0] == 1 ? 0 : Channels;
+        _film = HostMemory.PointerOrNull(film);
+        _filmRow = film is null || film.shape[0] == 1 ? 0 : 2 * Channels;
         _statistics = HostMemory.Pointer(statistics);
         _lanes = Lanes.Dividing(Channels);
     }
@@ -97,14 +94,14 @@ internal sealed unsafe class NormBatch
     public void Factors(int image, float* factor, float* offset)
     {
         float* means = _statistics + (nint)image * 2 * Settings.Groups, inverses = means + Settings.Groups;
-        float* scale = _scale is null ? null : _scale + (nint)image * _filmRow, shift = _shift is null ? null : _shift + (nint)image * _filmRow;
+        float* scale = _film is null ? null : _film + (nint)image * _filmRow;
         int width = Channels / Settings.Groups;
         for (int c = 0; c < Channels; c++)
         {
             double a = (double)inverses[c / width] * _weight[c], b = _bias[c] - means[c / width] * a;
             double film = scale is null ? 1 : 1.0 + scale[c];
             factor[c] = (float)(a * film);
-            offset[c] = (float)(b * film + (shift is null ? 0 : shift[c]));
+            offset[c] = (float)(b * film + (scale is null ? 0 : scale[Channels + c]));
         }
     }
 
@@ -173,6 +170,47 @@ internal sealed unsafe class NormBatch
         else
             Backward<Lanes128, WideElement<Lanes128>>(image, (WideElement<Lanes128>*)gradient, sums, products);
     });
+
+    /// <summary>Adds up the gradients of the parameters, from those sums.</summary>
+    /// <param name="sums">[N, C], from <see cref="Backward"/>.</param>
+    /// <param name="products">[N, C], from <see cref="Backward"/>.</param>
+    /// <param name="dWeight">[C], added to.</param>
+    /// <param name="dBias">[C], added to.</param>
+    /// <param name="dFilm">[N or 1, 2C], added to; null without FiLM.</param>
+    public void AddParameterGradients(float* sums, float* products, float* dWeight, float* dBias, float* dFilm)
+    {
+        if (_lanes == 16)
+            AddParameterGradients<Lanes512>(sums, products, dWeight, dBias, dFilm);
+        else if (_lanes == 8)
+            AddParameterGradients<Lanes256>(sums, products, dWeight, dBias, dFilm);
+        else
+            AddParameterGradients<Lanes128>(sums, products, dWeight, dBias, dFilm);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AddParameterGradients<L>(float* sums, float* products, float* dWeight, float* dBias, float* dFilm)
+        where L : unmanaged, ILanes<L>
+    {
+        for (int c = 0; c < Channels; c += L.Count)
+        {
+            L weight = L.Load(_weight + c), bias = L.Load(_bias + c), ofWeight = L.Load(dWeight + c), ofBias = L.Load(dBias + c);
+            float* sum = sums + c, product = products + c, film = _film + c, gradient = dFilm + c;
+            for (int image = 0; image < Images; image++, sum += Channels, product += Channels, film += _filmRow, gradient += _filmRow)
+            {
+                L s = L.Load(sum), p = L.Load(product), factor = L.All(1);
+                if (_film is not null)
+                {
+                    factor += L.Load(film);
+                    L.Store(L.Load(gradient) + L.Fma(p, weight, s * bias), gradient);
+                    L.Store(L.Load(gradient + Channels) + s, gradient + Channels);
+                }
+                ofWeight = L.Fma(p, factor, ofWeight);
+                ofBias = L.Fma(s, factor, ofBias);
+            }
+            L.Store(ofWeight, dWeight + c);
+            L.Store(ofBias, dBias + c);
+        }
+    }
 
     private void Measure<L, E>(int image)
         where L : unmanaged, ILanes<L>
