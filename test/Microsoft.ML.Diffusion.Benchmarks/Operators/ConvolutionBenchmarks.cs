@@ -6,8 +6,8 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <summary>A 3x3 convolution as the library runs it, against libtorch's with the channels last, its faster layout.</summary>
 public class ConvolutionBenchmarks
 {
-    /// <summary>Times in a row, so that neither waking threads nor the clock's grain count.</summary>
-    private const int Repeats = 10;
+    /// <summary>Times in a row, so that neither waking threads nor the clock's grain count, nor that memory is given back at the end.</summary>
+    private const int Repeats = 50;
 
     private const int Batch = 16;
 
