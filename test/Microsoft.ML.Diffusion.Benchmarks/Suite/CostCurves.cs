@@ -21,7 +21,7 @@ internal static class CostCurves
             options.PrepareModel(size);
         int[] batches = options.Quick ? [2, 4] : options.Device == "cuda" ? [32, 64, 128, 256] : [4, 8, 16, 32];
         int[] samplerSteps = options.Quick ? [2, 4] : [5, 10, 20, 40];
-        string[] iterations = ["--discard", options.Quick ? "1" : "2", "--iterations", options.Quick ? "1" : "7"];
+        string[] iterations = ["--discard", options.Quick ? "1" : PairedComparison.Discarded, "--iterations", options.Quick ? "1" : "7"];
         string batch = options.Quick ? "2" : $"{options.Batch / 2}";
 
         return

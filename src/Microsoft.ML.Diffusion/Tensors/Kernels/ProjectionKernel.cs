@@ -25,7 +25,7 @@ internal readonly unsafe struct ProjectedLayer(float* weight, float* bias, int o
 }
 
 /// <summary>
-/// Many linear layers over the same few rows: what all blocks of a network make of one embedding. Weights are read once, as they lie. A row's result depends neither on the other
+/// Many linear layers over the same few rows: what all blocks of a network make of one embedding. Weights are read as they lie. A row's result depends neither on the other
 /// rows nor on the number of cores.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>

@@ -229,16 +229,37 @@ internal static unsafe partial class WinogradConvolution<L, E>
                         continue;
                     }
                     WinogradTransforms<L>.Output(from + d, work.OutputStride, (WideElement<L>*)edge, Side * n, n, bias, null, scratch);
-                    for (int y = 0; y < height; y++)
-                    {
-                        for (int x = 0; x < width; x++)
-                        {
-                            nint at = offset + y * rowStride + (nint)x * outputs + d;
-                            for (int lane = 0; lane < lanes; lane++)
-                                work.Y[at + lane] = E.Of(edge[(y * Side + x) * n + lane] + (work.Addend is null ? 0 : E.One(work.Addend[at + lane])));
-                        }
-                    }
+                    WritePart(work, edge, offset + d, height, width, lanes);
                 }
+            }
+        }
+    }
+
+    /// <summary>Writes what there is of a tile that reaches over the image's edge, or over the last output.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="tile">[4, 4, lanes of a register].</param>
+    /// <param name="to">The tile's first number, counted from the first of the result.</param>
+    /// <param name="height">Its rows.</param>
+    /// <param name="width">Pixels of a row.</param>
+    /// <param name="lanes">Outputs.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void WritePart(Work work, float* tile, nint to, int height, int width, int lanes)
+    {
+        int n = L.Count, outputs = work.Size.Outputs;
+        for (int y = 0; y < height; y++, to += (nint)work.Size.Width * outputs)
+        {
+            for (int x = 0; x < width; x++)
+            {
+                float* from = tile + (y * Side + x) * n;
+                nint at = to + (nint)x * outputs;
+                if (lanes == n)
+                {
+                    L value = L.Load(from);
+                    E.Store(work.Addend is null ? value : value + E.Load(work.Addend + at), work.Y + at);
+                    continue;
+                }
+                for (int lane = 0; lane < lanes; lane++)
+                    work.Y[at + lane] = E.Of(from[lane] + (work.Addend is null ? 0 : E.One(work.Addend[at + lane])));
             }
         }
     }
