@@ -22,16 +22,18 @@ internal static class CostCurves
         int[] batches = options.Quick ? [2, 4] : options.Device == "cuda" ? [32, 64, 128, 256] : [4, 8, 16, 32];
         int[] samplerSteps = options.Quick ? [2, 4] : [5, 10, 20, 40];
         string[] iterations = ["--discard", options.Quick ? "1" : PairedComparison.Discarded, "--iterations", options.Quick ? "1" : "7"];
+        // The JIT settles by time as well as by calls, and these steps are short.
+        string[] shortIterations = ["--discard", options.Quick ? "1" : "80", "--iterations", options.Quick ? "1" : "15"];
         string batch = options.Quick ? "2" : $"{options.Batch / 2}";
 
         return
         [
             Measure("training step", "images a batch", batches, b => b, b => ["step", "--batch", $"{b}", .. iterations]),
-            Measure("denoising step", "images a batch", batches, b => b, b => ["denoise", "--batch", $"{b}", "--model", options.ModelFile(32), .. iterations]),
+            Measure("denoising step", "images a batch", batches, b => b, b => ["denoise", "--batch", $"{b}", "--model", options.ModelFile(32), .. shortIterations]),
             Measure($"training step, batch {batch}", "pixels an image", sizes, s => s * s, s => ["step", "--size", $"{s}", "--batch", batch, .. iterations]),
-            Measure($"denoising step, batch {batch}", "pixels an image", sizes, s => s * s, s => ["denoise", "--size", $"{s}", "--batch", batch, "--model", options.ModelFile(s), .. iterations]),
+            Measure($"denoising step, batch {batch}", "pixels an image", sizes, s => s * s, s => ["denoise", "--size", $"{s}", "--batch", batch, "--model", options.ModelFile(s), .. shortIterations]),
             Measure($"{batch} images, DPM-Solver++", "sampler steps", samplerSteps, n => n, n =>
-                ["sample", "--images", batch, "--batch", batch, "--sampler-steps", $"{n}", "--iterations", options.Quick ? "1" : "3", "--model", options.ModelFile(32)]),
+                ["sample", "--images", batch, "--batch", batch, "--sampler-steps", $"{n}", "--iterations", options.Quick ? "1" : "9", "--model", options.ModelFile(32)]),
         ];
 
         CostCurve Measure(string name, string axis, int[] values, Func<int, double> x, Func<int, string[]> arguments)
