@@ -10,6 +10,8 @@ internal sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled) : S
 /// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or, where a matrix unit convolves, <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
 internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolution, ConvolutionSettings>
 {
+    private static readonly ConvolutionSettings s_asItLies = new(null, false);
+
     /// <summary>Runs it where it can.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
     /// <param name="weight">[D, C, 3, 3].</param>
@@ -35,14 +37,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     {
         var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
         Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
-        float* w = HostMemory.Pointer(kernel), b = HostMemory.PointerOrNull(bias);
-        MatrixUnit? unit = UnitFor(pixels);
-        if (unit is null)
-            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
-        else if (unit.Convolves)
-            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
-        else
-            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned: false, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+        Convolve(size, pixels, norm, settings, kernel, turned: false, bias, addend, y);
         return y;
     }
 
@@ -66,15 +61,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
         Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
         var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };
-        var plain = new ConvolutionSettings(null, false);
-        float* w = HostMemory.Pointer(kernel);
-        MatrixUnit? unit = UnitFor(dy);
-        if (unit is null)
-            ConvolutionKernel.Apply(back, SourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Pointer(dx));
-        else if (unit.Convolves)
-            BFloat16Convolution.Apply(unit, back, NarrowSourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Narrow(dx));
-        else
-            ConvolutionKernel.Apply(back, SourceOf(dy, null, plain), w, turned: true, null, null, HostMemory.Narrow(dx));
+        Convolve(back, dy, null, s_asItLies, kernel, turned: true, null, null, dx);
         if (!settings.Doubled)
             return dx;
         using Tensor large = dx;
@@ -84,6 +71,19 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         else
             ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, HostMemory.Pointer(large), HostMemory.Pointer(halved));
         return halved;
+    }
+
+    private static void Convolve(
+        in ConvolutionSize size, Tensor pixels, NormBatch? norm, ConvolutionSettings settings, Tensor kernel, bool turned, Tensor? bias, Tensor? addend, Tensor y)
+    {
+        float* w = HostMemory.Pointer(kernel), b = HostMemory.PointerOrNull(bias);
+        MatrixUnit? unit = UnitFor(pixels);
+        if (unit is null)
+            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
+        else if (unit.Convolves)
+            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+        else
+            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
     }
 
     private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)

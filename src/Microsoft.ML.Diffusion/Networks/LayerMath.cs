@@ -133,8 +133,8 @@ internal static class LayerMath
     /// <returns>[…, D].</returns>
     public static Tensor Multiply(Tensor x, Tensor weight, Tensor bias)
     {
-        if (!is_grad_enabled() && HostKernels.Take(x, weight) && LinearKernel.LanesFor(weight.shape[1], weight.shape[0]) > 0)
-            return MultiplyRows(x, weight, bias);
+        if (!is_grad_enabled() && MultiplyRows(x, weight, bias) is { } product)
+            return product;
         ScalarType type = x.dtype;
         if (weight.dtype == type)
             return nn.functional.linear(x, weight, bias);
@@ -143,20 +143,12 @@ internal static class LayerMath
         return nn.functional.linear(x, w, b);
     }
 
-    private static unsafe Tensor MultiplyRows(Tensor x, Tensor weight, Tensor bias)
+    private static Tensor? MultiplyRows(Tensor x, Tensor weight, Tensor bias)
     {
-        using var scope = NewDisposeScope();
-        long[] shape = x.shape;
-        int inputs = (int)weight.shape[1], outputs = (int)weight.shape[0];
-        long rows = x.numel() / inputs;
-        Tensor matrix = x.reshape(rows, inputs).contiguous();
-        // The kernel takes an even number, at least four.
-        long lacking = Math.Max(4, rows + rows % 2) - rows;
-        if (lacking > 0)
-            matrix = cat([matrix, zeros([lacking, inputs], float32)]);
-        Tensor y = empty([rows + lacking, outputs], float32), kernel = weight.contiguous();
-        LinearKernel.Apply(
-            (nint)(rows + lacking), inputs, outputs, HostMemory.Pointer(matrix), null, HostMemory.Pointer(kernel), transposed: false, HostMemory.Pointer(bias), null, HostMemory.Pointer(y));
-        return y.narrow(0, 0, rows).reshape([.. shape[..^1], outputs]).MoveToOuterDisposeScope();
+        using Tensor rows = x.reshape(-1, weight.shape[1]);
+        if (FusedProjections.TryApply(rows, [(weight, bias)]) is not [var product])
+            return null;
+        using (product)
+            return product.reshape([.. x.shape[..^1], weight.shape[0]]);
     }
 }

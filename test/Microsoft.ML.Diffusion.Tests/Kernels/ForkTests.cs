@@ -100,11 +100,7 @@ public sealed class ForkTests
                 using Tensor sum = y.sum(), first = fork[kept].sum(), second = own.sum(), some = sum + first, loss = some + second;
                 loss.backward();
             }
-            foreach (Tensor input in (Tensor[])[reading.X, reading.Weight])
-            {
-                input.grad?.Dispose();
-                input.grad = null;
-            }
+            KernelData.ClearGradients([reading.X, reading.Weight]);
         }
     }
 

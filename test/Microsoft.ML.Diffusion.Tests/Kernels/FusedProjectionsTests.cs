@@ -138,11 +138,7 @@ public sealed unsafe class FusedProjectionsTests
                 loss.backward();
             foreach (Tensor y in ys)
                 y.Dispose();
-            foreach (Tensor leaf in layers.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias]).Append(x))
-            {
-                leaf.grad?.Dispose();
-                leaf.grad = null;
-            }
+            KernelData.ClearGradients(layers.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias]).Append(x));
             using var untracked = no_grad();
             foreach (Tensor y in FusedProjections.TryApply(x, layers)!)
                 y.Dispose();

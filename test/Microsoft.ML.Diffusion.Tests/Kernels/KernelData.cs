@@ -60,6 +60,16 @@ internal static class KernelData
         new Span<float>(KernelMemory.Own(floats), floats).Fill(float.NaN);
     }
 
+    /// <summary>Frees gradients, as a step does that leaves none.</summary>
+    public static void ClearGradients(IEnumerable<Tensor> leaves)
+    {
+        foreach (Tensor leaf in leaves)
+        {
+            leaf.grad?.Dispose();
+            leaf.grad = null;
+        }
+    }
+
     /// <summary>Gives libtorch, and so the kernels that this thread starts, so many threads until it is disposed.</summary>
     public readonly struct Threads : IDisposable
     {

@@ -91,11 +91,7 @@ public sealed class MatrixUnitNetworkTests
             using (Tensor y = network.forward(x, timesteps, labels))
             using (Tensor loss = y.sum())
                 loss.backward();
-            foreach (var parameter in network.parameters())
-            {
-                parameter.grad?.Dispose();
-                parameter.grad = null;
-            }
+            KernelData.ClearGradients(network.parameters());
             using var untracked = no_grad();
             network.forward(x, timesteps, labels).Dispose();
         }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.Diffusion;
@@ -40,7 +39,7 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
     /// <summary>The processor's unit; null where it has none, or the system does not let this process use it.</summary>
     public static AmxUnit? TryCreate()
     {
-        if (!OperatingSystem.IsLinux() || RuntimeInformation.ProcessArchitecture != Architecture.X64 || !IsThere() || !Vector512.IsHardwareAccelerated)
+        if (!MachineCode.Runs || !IsThere())
             return null;
         try
         {
@@ -67,8 +66,6 @@ internal sealed unsafe partial class AmxUnit : MatrixUnit
 
     private static bool IsThere()
     {
-        if (!X86Base.IsSupported || X86Base.CpuId(0, 0).Eax < 7)
-            return false;
         const int Both = BFloat16Bit | TileBit;
         return (X86Base.CpuId(7, 0).Edx & Both) == Both;
     }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.Diffusion;
@@ -25,7 +24,7 @@ internal sealed unsafe class DotUnit : MatrixUnit
     /// <summary>The processor's unit; null where it has none, or the system does not let this process write code.</summary>
     public static DotUnit? TryCreate()
     {
-        if (!OperatingSystem.IsLinux() || RuntimeInformation.ProcessArchitecture != Architecture.X64 || !IsThere())
+        if (!MachineCode.Runs || !IsThere())
             return null;
         try
         {
@@ -58,6 +57,5 @@ internal sealed unsafe class DotUnit : MatrixUnit
     {
     }
 
-    private static bool IsThere() =>
-        Vector512.IsHardwareAccelerated && X86Base.CpuId(0, 0).Eax >= 7 && X86Base.CpuId(7, 0).Eax >= 1 && (X86Base.CpuId(7, 1).Eax & BFloat16Bit) != 0;
+    private static bool IsThere() => X86Base.CpuId(7, 0).Eax >= 1 && (X86Base.CpuId(7, 1).Eax & BFloat16Bit) != 0;
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -21,6 +22,9 @@ internal abstract class MachineCode
     protected const int R12 = 12;
 
     private readonly List<byte> _bytes = [];
+
+    /// <summary>Whether the routines and the kernels around them can run: Linux on x64, and registers of 512 bits, with which CPUID has a leaf 7.</summary>
+    public static bool Runs => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64 && Vector512.IsHardwareAccelerated;
 
     /// <summary>The code.</summary>
     public byte[] Bytes => [.. _bytes];
@@ -87,13 +91,16 @@ internal abstract class MachineCode
         return _bytes.Count;
     }
 
-    protected void LandHere(int jump) => BitConverter.TryWriteBytes(CollectionsMarshal.AsSpan(_bytes)[(jump - sizeof(int))..], _bytes.Count - jump);
+    protected void LandHere(int jump) => SetTarget(jump, Here);
 
     protected void JumpBackUnlessZero(int target)
     {
         Emit(0x0F, 0x85, 0, 0, 0, 0);
-        BitConverter.TryWriteBytes(CollectionsMarshal.AsSpan(_bytes)[(_bytes.Count - sizeof(int))..], target - _bytes.Count);
+        SetTarget(Here, target);
     }
+
+    /// <summary>Writes the distance of a jump into its last four bytes.</summary>
+    private void SetTarget(int jump, int target) => BitConverter.TryWriteBytes(CollectionsMarshal.AsSpan(_bytes)[(jump - sizeof(int))..], target - jump);
 
     private static byte Rex(int register, int origin) => (byte)(0x48 | (register < 8 ? 0 : 4) | (origin < 8 ? 0 : 1));
 
