@@ -7,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Doubled">Whether the image is doubled first.</param>
 internal sealed record ConvolutionSettings(NormSettings? Norm, bool Doubled) : SurroundedSettings(Norm);
 
-/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or, where a matrix unit convolves, <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
+/// <summary>A 3x3 convolution of stride 1 with a zero around the image, over <see cref="ConvolutionKernel"/> or, where a unit multiplies whole matrices, <see cref="BFloat16Convolution"/>; it also doubles the image as it reads it.</summary>
 internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolution, ConvolutionSettings>
 {
     private static readonly ConvolutionSettings s_asItLies = new(null, false);
@@ -49,10 +49,10 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
             ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), w, b);
-        else if (unit.Convolves)
-            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), w, b);
+        else if (unit is PairUnit pairs)
+            ConvolutionKernel.WeightGradient(pairs, size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), w, b);
         else
-            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), w, b);
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), w, b);
     }
 
     /// <inheritdoc/>
@@ -80,10 +80,10 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
             ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
-        else if (unit.Convolves)
-            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+        else if (unit is PairUnit pairs)
+            ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
         else
-            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
     }
 
     private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)

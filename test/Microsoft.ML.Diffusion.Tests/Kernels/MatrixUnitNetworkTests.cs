@@ -55,6 +55,33 @@ public sealed class MatrixUnitNetworkTests
     }
 
     [TestMethod]
+    [DataRow("improved")]
+    [DataRow("ho")]
+    public void ComplexPointsAreNearlyAsAccurateAsNineTaps(string kind)
+    {
+        using var scope = NewDisposeScope();
+        using DenoisingNetwork network = Randomized(kind), plain = Randomized(kind).to(float64);
+        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
+        Tensor? labels = SmallNetworks.Labels(2, s_shape);
+        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
+        (want * dy).sum().backward();
+        Dictionary<string, Tensor> wanted = plain.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter.grad!);
+        var (taps, ofTaps) = Over(new WrittenOutUnit());
+        var (points, ofPoints) = Over(new WrittenOutPairUnit());
+        Assert.IsLessThan(1.5 * taps, points);
+        Assert.IsLessThan(1.5 * ofTaps, ofPoints);
+
+        (double Output, double Gradients) Over(MatrixUnit unit)
+        {
+            KernelData.ClearGradients(network.parameters());
+            using var use = MatrixUnit.Enter(unit);
+            Tensor y = network.forward(x, timesteps, labels);
+            (y * dy.to(float32)).sum().backward();
+            return (Apart(want, y), network.named_parameters().Average(entry => Apart(wanted[entry.name], entry.parameter.grad!)));
+        }
+    }
+
+    [TestMethod]
     [DynamicData(nameof(TestedUnits.NetworkRows), typeof(TestedUnits))]
     public void TheRestOfTheBatchChangesNoBitOfAnImage(string unit)
     {

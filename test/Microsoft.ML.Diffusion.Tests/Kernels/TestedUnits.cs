@@ -1,23 +1,26 @@
 namespace Microsoft.ML.Diffusion.Tests;
 
-/// <summary>The matrix units that tests run over, by name: one that is written out, and those of the processor.</summary>
+/// <summary>The matrix units that tests run over, by name: those that are written out, and those of the processor.</summary>
 internal static class TestedUnits
 {
-    private const string ProductsOnly = "written out, for products only";
+    private const string WrittenOutPairs = "written out, pairs";
 
     // One of each: what a processor's unit holds lives as long as the process.
     private static readonly Dictionary<string, MatrixUnit?> s_units = new()
     {
-        ["written out"] = new WrittenOutUnit(convolves: true),
-        [ProductsOnly] = new WrittenOutUnit(convolves: false),
+        ["written out"] = new WrittenOutUnit(),
+        [WrittenOutPairs] = new WrittenOutPairUnit(),
         ["AMX"] = AmxUnit.TryCreate(),
         ["AVX512_BF16"] = DotUnit.TryCreate(),
     };
 
     private static readonly string[] s_present = [.. s_units.Keys.Where(name => s_units[name] is not null)];
 
-    /// <summary>Those that multiply in different ways.</summary>
-    public static IEnumerable<string> Names => s_present.Where(name => name != ProductsOnly);
+    /// <summary>Those that multiply blocks in different ways.</summary>
+    public static IEnumerable<string> Names => s_present.Where(name => name != WrittenOutPairs);
+
+    /// <summary>Those that multiply pairs.</summary>
+    public static IEnumerable<string> PairNames => s_present.Where(name => s_units[name] is PairUnit);
 
     /// <summary>Those of which a network makes different use, a row of test data each.</summary>
     public static IEnumerable<object[]> NetworkRows => s_present.Select(name => (object[])[name]);

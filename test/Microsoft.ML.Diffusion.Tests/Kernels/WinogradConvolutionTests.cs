@@ -137,7 +137,7 @@ public sealed unsafe class WinogradConvolutionTests
         var y = new float[size.Images * size.Height * size.Width * size.Outputs];
         y.AsSpan().Fill(float.NaN);
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            WinogradConvolution<L, WideElement<L>>.Apply(size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py);
+            WinogradConvolution<L, WideElement<L>, RealPoints<L>>.Apply(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py);
         return y;
     }
 
@@ -151,7 +151,7 @@ public sealed unsafe class WinogradConvolutionTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                WinogradConvolution<L, WideElement<L>>.WeightGradient(size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
+                WinogradConvolution<L, WideElement<L>, RealPoints<L>>.WeightGradient(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }

@@ -1,39 +1,39 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>3x3 convolutions in float32, in the widest registers that the processor has, and what belongs to their surroundings; of images of float32 or bfloat16.</summary>
+/// <summary>3x3 convolutions by F(4x4, 3x3) and what belongs to their surroundings: of float32 in the widest registers that the processor has, of bfloat16 over a <see cref="PairUnit"/>.</summary>
 internal static unsafe class ConvolutionKernel
 {
-    /// <inheritdoc cref="WinogradConvolution{L, E}.Apply"/>
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
     {
         if (Lanes.Widest == 16)
-            WinogradConvolution<Lanes512, WideElement<Lanes512>>.Apply(size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y);
+            WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y);
         else if (Lanes.Widest == 8)
-            WinogradConvolution<Lanes256, WideElement<Lanes256>>.Apply(size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y);
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y);
         else
-            WinogradConvolution<Lanes128, WideElement<Lanes128>>.Apply(size, x, weight, turned, bias, (WideElement<Lanes128>*)addend, (WideElement<Lanes128>*)y);
+            WinogradConvolution<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes128>*)addend, (WideElement<Lanes128>*)y);
     }
 
-    /// <summary>The same of bfloat16 images; channels are multiples of 16.</summary>
-    /// <inheritdoc cref="WinogradConvolution{L, E}.Apply"/>
-    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y) =>
-        WinogradConvolution<Lanes512, NarrowElement>.Apply(size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
+    /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
+    public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y) =>
+        WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
 
-    /// <inheritdoc cref="WinogradConvolution{L, E}.WeightGradient"/>
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.WeightGradient"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
         if (Lanes.Widest == 16)
-            WinogradConvolution<Lanes512, WideElement<Lanes512>>.WeightGradient(size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
+            WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.WeightGradient(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 8)
-            WinogradConvolution<Lanes256, WideElement<Lanes256>>.WeightGradient(size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.WeightGradient(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else
-            WinogradConvolution<Lanes128, WideElement<Lanes128>>.WeightGradient(size, x, (WideElement<Lanes128>*)dy, dWeight, dBias);
+            WinogradConvolution<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.WeightGradient(default, size, x, (WideElement<Lanes128>*)dy, dWeight, dBias);
     }
 
-    /// <summary>The same of bfloat16 images; channels are multiples of 16.</summary>
-    /// <inheritdoc cref="WinogradConvolution{L, E}.WeightGradient"/>
-    public static void WeightGradient(in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias) =>
-        WinogradConvolution<Lanes512, NarrowElement>.WeightGradient(size, x, (NarrowElement*)dy, dWeight, dBias);
+    /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.WeightGradient"/>
+    public static void WeightGradient(PairUnit unit, in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias) =>
+        WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.WeightGradient(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
 
     /// <summary>The gradient of <see cref="DoubledSource{L, E}"/>: the sums over 2x2 pixels.</summary>
     /// <param name="images">N.</param>

@@ -2,11 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class WinogradConvolution<L, E>
+internal static unsafe partial class WinogradConvolution<L, E, P>
 {
-    /// <summary>Numbers of a tile that a core works on: three of six rows.</summary>
-    private const int Half = Numbers / 2;
-
     /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
     private const int ChunkFloats = 150_000;
 
@@ -14,17 +11,18 @@ internal static unsafe partial class WinogradConvolution<L, E>
     private const int SliceOutputs = 64;
 
     /// <summary>
-    /// The gradients of weight and bias. A core has half of the numbers of all tiles, and some outputs, to itself from the pixels to the sums: no core waits for what
+    /// The gradients of weight and bias. A core has half of the values of all tiles, and some outputs, to itself from the pixels to the sums: no core waits for what
     /// another has transformed, and the result does not depend on how many there are.
     /// </summary>
+    /// <param name="points">Multiplies.</param>
     /// <param name="size">The sizes of the convolution.</param>
     /// <param name="x">[N, H, W, C], its input.</param>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
-    public static void WeightGradient(in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
+    public static void WeightGradient(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
-        var work = new GradientWork(size, x, dy, dBias);
+        var work = new GradientWork(points, size, x, dy, dBias);
         int inputs = size.Inputs;
         Cores.Run(2 * work.Shares, part => Accumulate(work, upper: part % 2 == 1, part / 2));
         Cores.Run(size.Outputs, output =>
@@ -35,57 +33,73 @@ internal static unsafe partial class WinogradConvolution<L, E>
         });
     }
 
-    /// <summary>One half of the numbers and one share of the outputs, from the pixels to its part of the weight's gradient.</summary>
+    /// <summary>One half of the values and one share of the outputs, from the pixels to its part of the weight's gradient.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Accumulate(GradientWork work, bool upper, int share)
     {
-        int n = L.Count, inputs = work.Inputs, across = work.Across;
+        int n = L.Count, half = P.HalfMatrices, inputs = work.Inputs, across = work.Across;
         var (first, outputs) = work.Share(share);
         bool once = work.Tiles <= work.ChunkTiles;
         int slice = once ? Math.Min(outputs, SliceOutputs) : outputs;
-        nint xStride = (nint)work.ChunkTiles * inputs + Skew, dyStride = (nint)work.ChunkTiles * outputs + Skew, sumStride = (nint)slice * inputs + Skew;
+        nint xStride = P.Floats((nint)work.ChunkTiles * inputs) + Skew, dyStride = P.Floats((nint)work.ChunkTiles * outputs) + Skew, sumStride = (nint)slice * inputs + Skew;
         nint inputRow = (nint)(Side * across + 2) * inputs, gradientRow = (nint)Side * across * outputs;
+        // Tiles are transformed two at a time: neighbours, or where a row of them has no even number, those of two rows.
+        int rows = across % 2 == 0 ? 1 : 2, step = rows == 1 ? 2 : 1;
+        nint inputBand = (Side + 2) * inputRow, gradientBand = Side * gradientRow;
+        nint nextInput = rows == 1 ? Side * inputs : inputBand, nextGradient = rows == 1 ? Side * outputs : gradientBand;
 
-        float* x = KernelMemory.Own(Half * (xStride + dyStride + sumStride + n) + (Side + 2) * inputRow + Side * gradientRow + work.Input.Room);
-        float* dy = x + Half * xStride, sums = dy + Half * dyStride, scratch = sums + Half * sumStride;
-        float* pixels = scratch + Half * n, gradients = pixels + (Side + 2) * inputRow, room = gradients + Side * gradientRow;
+        float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + P.ScratchRegisters * n + rows * (inputBand + gradientBand) + work.Input.Room);
+        float* dy = x + half * xStride, sums = dy + half * dyStride, scratch = sums + half * sumStride;
+        float* pixels = scratch + P.ScratchRegisters * n, gradients = pixels + rows * inputBand, room = gradients + rows * gradientBand;
         double[]? bias = work.Bias is not null && !upper ? new double[outputs] : null;
         if (!once)
-            new Span<float>(sums, (int)(Half * sumStride)).Clear();
+            new Span<float>(sums, (int)(half * sumStride)).Clear();
 
         int filled = 0;
-        for (int image = 0; image < work.Size.Images; image++)
+        for (int band = 0; band < work.Bands; band++)
         {
-            work.Input.Begin(image, room);
-            for (int top = 0; top < work.Size.Height; top += Side)
+            int image = band / work.Down, top = band % work.Down * Side, row = band % rows;
+            float* to = pixels + row * inputBand, before = pixels + (rows - 1 - row) * inputBand, gradient = gradients + row * gradientBand;
+            if (top == 0)
+                work.Input.Begin(image, room);
+            // The last two rows of pixels are the next tiles' first.
+            int kept = top > 0 ? 2 : 0;
+            new ReadOnlySpan<float>(before + Side * inputRow, (int)(kept * inputRow)).CopyTo(new Span<float>(to, (int)(kept * inputRow)));
+            ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, inputs, to + kept * inputRow, room);
+            ReadGradient(work, image, top, first, outputs, gradient);
+            if (bias is not null)
+                AddPixels(gradient, Side * Side * across, bias);
+            if (row + 1 < rows)
             {
-                // The last two rows of pixels are the next tiles' first.
-                int kept = top > 0 ? 2 : 0;
-                new ReadOnlySpan<float>(pixels + Side * inputRow, (int)(kept * inputRow)).CopyTo(new Span<float>(pixels, (int)(kept * inputRow)));
-                ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, inputs, pixels + kept * inputRow, room);
-                ReadGradient(work, image, top, first, outputs, gradients);
-                if (bias is not null)
-                    AddPixels(gradients, Side * Side * across, bias);
-                for (int tile = 0; tile < across; tile++)
+                if (band + 1 < work.Bands)
+                    continue;
+                new Span<float>(pixels + inputBand, (int)inputBand).Clear();
+                new Span<float>(gradients + gradientBand, (int)gradientBand).Clear();
+            }
+            for (int tile = 0; tile < across; tile += step)
+            {
+                P.InputHalf(pixels + (nint)tile * Side * inputs, nextInput, inputRow, inputs, upper, x, filled, xStride, scratch);
+                P.OutputGradientHalf(gradients + (nint)tile * Side * outputs, nextGradient, gradientRow, outputs, upper, dy, filled, dyStride, scratch);
+                filled += 2;
+                if (filled == work.ChunkTiles && !once)
                 {
-                    float* d = pixels + (nint)tile * Side * inputs, g = gradients + (nint)tile * Side * outputs;
-                    for (int c = 0; c < inputs; c += n)
-                        WinogradTransforms<L>.InputHalf(d + c, inputRow, inputs, upper, x + (nint)filled * inputs + c, xStride, scratch);
-                    for (int c = 0; c < outputs; c += n)
-                        WinogradTransforms<L>.OutputGradientHalf(g + c, gradientRow, outputs, upper, dy + (nint)filled * outputs + c, dyStride, scratch);
-                    if (++filled == work.ChunkTiles && !once)
-                    {
-                        Multiply(0, outputs);
-                        filled = 0;
-                    }
+                    Multiply(0, outputs);
+                    filled = 0;
                 }
             }
         }
+        int missing = KernelMemory.RoundUp(filled, P.TileMultiple) - filled;
+        for (int matrix = 0; matrix < half && missing > 0; matrix++)
+        {
+            new Span<float>(x + matrix * xStride + P.Floats((nint)filled * inputs), (int)P.Floats((nint)missing * inputs)).Clear();
+            new Span<float>(dy + matrix * dyStride + P.Floats((nint)filled * outputs), (int)P.Floats((nint)missing * outputs)).Clear();
+        }
+        filled += missing;
         for (int output = 0; output < outputs; output += slice)
         {
             int count = Math.Min(slice, outputs - output);
             if (once)
-                new Span<float>(sums, (int)(Half * sumStride)).Clear();
+                new Span<float>(sums, (int)(half * sumStride)).Clear();
             if (filled > 0)
                 Multiply(output, count);
             Finish(output, count);
@@ -93,11 +107,8 @@ internal static unsafe partial class WinogradConvolution<L, E>
         for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
             work.Bias[first + d] = (float)bias[d];
 
-        void Multiply(int output, int count)
-        {
-            for (int number = 0; number < Half; number++)
-                MatrixKernel<L>.AddTransposed(dy + number * dyStride + output, outputs, x + number * xStride, inputs, sums + number * sumStride, inputs, count, inputs, filled);
-        }
+        void Multiply(int output, int count) =>
+            work.Points.AddProducts(dy, dyStride, outputs, output, count, x, xStride, inputs, sums, sumStride, filled);
 
         void Finish(int output, int count)
         {
@@ -105,7 +116,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
             for (int d = 0; d < count; d++, to += 9 * inputs, from += inputs)
             {
                 for (int c = 0; c < inputs; c += n)
-                    WinogradTransforms<L>.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, scratch);
+                    P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, scratch);
             }
         }
     }
@@ -164,8 +175,9 @@ internal static unsafe partial class WinogradConvolution<L, E>
     /// <summary>One gradient under way.</summary>
     private sealed class GradientWork
     {
-        public GradientWork(in ConvolutionSize size, PixelSource x, E* dy, float* dBias)
+        public GradientWork(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dBias)
         {
+            Points = points;
             Size = size;
             Input = x;
             Gradient = dy;
@@ -173,13 +185,18 @@ internal static unsafe partial class WinogradConvolution<L, E>
             Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
             Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
             Across = ConvolutionTiles.Along(size.Width);
-            Tiles = size.Images * ConvolutionTiles.Along(size.Height) * Across;
+            Down = ConvolutionTiles.Along(size.Height);
+            Bands = size.Images * Down;
+            Tiles = (Across % 2 == 0 ? Bands : KernelMemory.RoundUp(Bands, 2)) * Across;
             // Not by the number of cores: the order of the sums hangs on it.
-            ChunkTiles = Math.Min(Tiles, Math.Max(16, ChunkFloats / (Half * (Inputs + Outputs))));
+            int chunk = Math.Max(16, (int)(ChunkFloats / (P.HalfMatrices * P.Floats(Inputs + Outputs))));
+            ChunkTiles = KernelMemory.RoundUp(Math.Min(Tiles, chunk), P.TileMultiple);
             Shares = Math.Clamp((Cores.Count + 1) / 2, 1, Outputs / L.Count);
             HalfStride = (nint)Outputs * 9 * Inputs;
             Parts = KernelMemory.Shared(2 * HalfStride);
         }
+
+        public P Points { get; }
 
         public ConvolutionSize Size { get; }
 
@@ -200,7 +217,13 @@ internal static unsafe partial class WinogradConvolution<L, E>
         /// <summary>Tiles in a row of an image.</summary>
         public int Across { get; }
 
-        /// <summary>Tiles of the batch.</summary>
+        /// <summary>Rows of tiles in an image.</summary>
+        public int Down { get; }
+
+        /// <summary>Rows of tiles in the batch.</summary>
+        public int Bands { get; }
+
+        /// <summary>Tiles of the batch, an even number: one of zeros may be among them.</summary>
         public int Tiles { get; }
 
         /// <summary>Tiles that are transformed before their products are taken.</summary>
@@ -209,7 +232,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
         /// <summary>Parts of the outputs; two cores work on each.</summary>
         public int Shares { get; }
 
-        /// <summary>The weight's gradient, what each half of the numbers gives: [2, D, 9, C].</summary>
+        /// <summary>The weight's gradient, what each half of the values gives: [2, D, 9, C].</summary>
         public float* Parts { get; }
 
         public nint HalfStride { get; }

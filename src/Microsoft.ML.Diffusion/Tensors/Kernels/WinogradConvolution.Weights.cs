@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class WinogradConvolution<L, E>
+internal static unsafe partial class WinogradConvolution<L, E, P>
 {
     /// <summary>Floats that the transform of weights works in.</summary>
     private static int WeightScratch => (9 + 18) * L.Count * L.Count;
@@ -10,39 +10,40 @@ internal static unsafe partial class WinogradConvolution<L, E>
     /// <summary>Transforms the weights of a register's width of outputs to where they lie among those of all outputs.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="output">The first output.</param>
-    /// <param name="u">[36, C, D], the right factors in panels.</param>
+    /// <param name="u">The matrices, [C, D] in panels.</param>
     /// <param name="room">[<see cref="WeightScratch"/>].</param>
     private static void TransformWeights(Work work, int output, float* u, float* room)
     {
-        int start = MatrixKernel<L>.PanelStart(work.Outputs, output), width = MatrixKernel<L>.PanelAt(work.Outputs, start);
-        TransformWeights(work, output, u + (nint)start * work.Inputs + (output - start), width, work.WeightStride, room);
+        int start = P.PanelStart(work.Outputs, output), width = P.PanelAt(work.Outputs, start);
+        TransformWeights(work, output, u + P.Floats((nint)start * work.Inputs), output - start, width, work.WeightStride, room);
     }
 
     /// <summary>Transforms the weights of a register's width of outputs.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="output">The first output.</param>
-    /// <param name="u">Where number 0 of the first input goes.</param>
-    /// <param name="width">From an input to the next.</param>
-    /// <param name="stride">From a number to the next.</param>
+    /// <param name="u">The first matrix, where the panel begins.</param>
+    /// <param name="column">Which column of the panel the first output is.</param>
+    /// <param name="width">Columns of the panel.</param>
+    /// <param name="stride">From a matrix to the next.</param>
     /// <param name="gathered">[<see cref="WeightScratch"/>].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformWeights(Work work, int output, float* u, int width, nint stride, float* gathered)
+    private static void TransformWeights(Work work, int output, float* u, int column, int width, nint stride, float* gathered)
     {
         float* weight = work.Weight;
         bool turned = work.IsTurned;
         int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
         float* scratch = gathered + 9 * n * n;   // [9, n inputs, n outputs] lie before it
-        for (int first = 0; first < work.Inputs; first += n, u += n * width)
+        for (int first = 0; first < work.Inputs; first += n)
         {
             int count = Math.Min(n, inputs - first);
             if (turned && lanes == n && count == n)
             {
                 float* last = weight + ((nint)first * 9 + 8) * outputs + output;
-                WinogradTransforms<L>.Weights(last, 9 * outputs, -3 * outputs, -outputs, n, u, width, stride, scratch);
+                P.Weights(last, 9 * outputs, -3 * outputs, -outputs, u, first, column, width, stride, scratch);
                 continue;
             }
             Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
-            WinogradTransforms<L>.Weights(gathered, n, 3 * n * n, n * n, n, u, width, stride, scratch);
+            P.Weights(gathered, n, 3 * n * n, n * n, u, first, column, width, stride, scratch);
         }
     }
 

@@ -7,16 +7,18 @@ namespace Microsoft.ML.Diffusion;
 /// while they lie in a core's cache.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-/// <typeparam name="E">The images' numbers; it computes in float32 whatever they are.</typeparam>
-internal static unsafe partial class WinogradConvolution<L, E>
+/// <typeparam name="E">The images' numbers.</typeparam>
+/// <typeparam name="P">Points, and what multiplies the values there.</typeparam>
+internal static unsafe partial class WinogradConvolution<L, E, P>
     where L : unmanaged, ILanes<L>
     where E : unmanaged, IElement<E, L>
+    where P : struct, IWinogradPoints<L>
 {
     private const int Side = ConvolutionTiles.Side;
     private const int Window = Side + 2;
-    private const int Numbers = Window * Window;
+    private const int Values = Window * Window;
 
-    /// <summary>Between the matrices of two numbers, so that they do not fall on the same lines of a cache.</summary>
+    /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
     private const int Skew = 16;
 
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
@@ -35,6 +37,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
     private const int FewTiles = 64;
 
     /// <summary>y = w * x + b.</summary>
+    /// <param name="points">Multiplies.</param>
     /// <param name="size">The sizes.</param>
     /// <param name="x">[N, H, W, C].</param>
     /// <param name="weight">[D, 3, 3, C]; turned: [C, 3, 3, D].</param>
@@ -42,9 +45,9 @@ internal static unsafe partial class WinogradConvolution<L, E>
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
+    public static void Apply(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
     {
-        var work = new Work(size, x, weight, turned, bias, addend, y);
+        var work = new Work(points, size, x, weight, turned, bias, addend, y);
         if (work.HasFewTiles)
         {
             ApplyBySlices(work);
@@ -52,7 +55,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
         }
         if (!work.EachCoreTransforms)
         {
-            float* u = KernelMemory.Shared(Numbers * work.WeightStride);
+            float* u = KernelMemory.Shared(P.Matrices * work.WeightStride);
             Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
             work.Weights = u;
         }
@@ -64,21 +67,21 @@ internal static unsafe partial class WinogradConvolution<L, E>
     {
         var tiles = work.Tiles;
         int cores = Cores.Count, images = tiles.Bands(0);
-        int width = work.Outputs >= 2 * L.Count * cores ? 2 * L.Count : L.Count, slices = (work.Outputs + width - 1) / width;
+        int width = work.SliceWidth(cores), slices = (work.Outputs + width - 1) / width;
         if (work.EachCoreTransforms)
         {
             int parts = Math.Min(cores, slices);
             Cores.Run(parts, part =>
             {
-                float* v = KernelMemory.Own(Numbers * work.InputStride + work.SliceMemory(width));
+                float* v = KernelMemory.Own(P.Matrices * work.InputStride + work.SliceMemory(width));
                 for (int image = 0; image < images; image++)
-                    TransformBand(work, tiles.Band(0, image), v, v + Numbers * work.InputStride);
+                    TransformBand(work, tiles.Band(0, image), v, v + P.Matrices * work.InputStride);
                 for (int slice = slices * part / parts; slice < slices * (part + 1) / parts; slice++)
-                    ApplySlice(work, v, slice * width, Math.Min(width, work.Outputs - slice * width), v + Numbers * work.InputStride);
+                    ApplySlice(work, v, slice * width, Math.Min(width, work.Outputs - slice * width), v + P.Matrices * work.InputStride);
             });
             return;
         }
-        float* shared = KernelMemory.Shared(Numbers * work.InputStride);
+        float* shared = KernelMemory.Shared(P.Matrices * work.InputStride);
         // Bands of whole images, or of some rows of tiles where there are fewer images than cores.
         int rows = images >= cores ? tiles.Down : Math.Max(1, tiles.Down * images / cores), bands = (tiles.Down + rows - 1) / rows;
         Cores.Run(images * bands, i =>
@@ -93,29 +96,24 @@ internal static unsafe partial class WinogradConvolution<L, E>
     /// <summary>Reads a band and transforms its tiles.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="part">Which band.</param>
-    /// <param name="v">[36, tiles, C], the band's written.</param>
+    /// <param name="v">The matrices, [tiles, C] each; the band's rows are written.</param>
     /// <param name="room">[<see cref="Work.BandFloats"/> + <see cref="Work.ScratchFloats"/>].</param>
     private static void TransformBand(Work work, TileBand part, float* v, float* room)
     {
         work.X.Begin(part.Image, room + work.BandFloats);
         ReadRows(work.X, work.Size, part.Image, Side * part.FirstRow - 1, Side * part.Rows + 2, work.Inputs, room, room + work.BandFloats);
-        TransformInput(part, work.Tiles.Across, work.Inputs, room, v + (nint)part.FirstTile * work.Inputs, work.InputStride, room + work.BandFloats);
+        TransformInput(part, work.Tiles.Across, work.Inputs, room, v, work.InputStride, room + work.BandFloats);
     }
 
     /// <summary>Transforms the weights of some outputs, multiplies, and transforms back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplySlice(Work work, float* v, int column, int width, float* room)
     {
-        nint stride = (nint)work.Inputs * width + Skew;
-        float* u = room, m = u + Numbers * stride, scratch = m + Numbers * work.OutputStride;
+        nint stride = P.Floats((nint)work.Inputs * width) + Skew;
+        float* u = room, m = u + P.Matrices * stride, scratch = m + Values * work.OutputStride;
         for (int output = 0; output < width; output += L.Count)
-            TransformWeights(work, column + output, u + output, width, stride, scratch);
-        for (int number = 0; number < Numbers; number++)
-        {
-            MatrixKernel<L>.Multiply(
-                v + number * work.InputStride, work.Inputs, u + number * stride, m + number * work.OutputStride, width,
-                MatrixKernel<L>.Rows(work.Tiles.TilesPerBlock), width, work.Inputs);
-        }
+            TransformWeights(work, column + output, u, output, width, stride, scratch);
+        work.Points.Multiply(v, work.InputStride, u, stride, m, work.OutputStride, work.Tiles.TilesPerBlock, width, work.Inputs);
         for (int image = 0; image < work.Tiles.Bands(0); image++)
             TransformOutput(work, work.Tiles.Band(0, image), m, column, width, scratch);
     }
@@ -129,7 +127,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
         if (work.EachCoreTransforms)
         {
             weights = v;
-            v += Numbers * work.WeightStride;
+            v += P.Matrices * work.WeightStride;
             if (s_transformed != work)
             {
                 for (int output = 0; output < work.Outputs; output += L.Count)
@@ -137,7 +135,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
                 s_transformed = work;
             }
         }
-        float* m = v + Numbers * work.InputStride, band = m + Numbers * work.OutputStride, scratch = band + work.BandFloats;
+        float* m = v + P.Matrices * work.InputStride, band = m + Values * work.OutputStride, scratch = band + work.BandFloats;
         int count = 0;
         for (int i = 0; i < tiles.Bands(block); i++)
         {
@@ -150,14 +148,9 @@ internal static unsafe partial class WinogradConvolution<L, E>
         int width;
         for (int column = first; column < last; column += width)
         {
-            width = MatrixKernel<L>.PanelAt(work.Outputs, column);
-            for (int number = 0; number < Numbers; number++)
-            {
-                float* u = weights + number * work.WeightStride + (nint)column * work.Inputs;
-                MatrixKernel<L>.Multiply(
-                    v + number * work.InputStride, work.Inputs, u, m + number * work.OutputStride, width, MatrixKernel<L>.Rows(count), width, work.Inputs,
-                    number + 1 < Numbers ? u + work.WeightStride : null);
-            }
+            width = P.PanelAt(work.Outputs, column);
+            float* u = weights + P.Floats((nint)column * work.Inputs);
+            work.Points.Multiply(v, work.InputStride, u, work.WeightStride, m, work.OutputStride, count, width, work.Inputs);
             for (int i = 0; i < tiles.Bands(block); i++)
                 TransformOutput(work, tiles.Band(block, i), m, column, width, scratch);
         }
@@ -195,12 +188,8 @@ internal static unsafe partial class WinogradConvolution<L, E>
         nint row = (nint)(Side * across + 2) * channels;
         for (int tileRow = 0; tileRow < part.Rows; tileRow++)
         {
-            for (int tile = 0; tile < across; tile++, v += channels)
-            {
-                float* d = band + tileRow * Side * row + (nint)tile * Side * channels;
-                for (int c = 0; c < channels; c += L.Count)
-                    WinogradTransforms<L>.Input(d + c, row, channels, v + c, stride, scratch);
-            }
+            for (int tile = 0; tile < across; tile++)
+                P.Input(band + tileRow * Side * row + (nint)tile * Side * channels, row, channels, v, part.FirstTile + tileRow * across + tile, stride, scratch);
         }
     }
 
@@ -209,7 +198,7 @@ internal static unsafe partial class WinogradConvolution<L, E>
     {
         var size = work.Size;
         int n = L.Count, outputs = size.Outputs;
-        float* edge = scratch + Numbers * n;
+        float* edge = scratch + P.ScratchRegisters * n;
         nint rowStride = (nint)size.Width * outputs;
         for (int tileRow = 0; tileRow < part.Rows; tileRow++)
         {
@@ -225,10 +214,10 @@ internal static unsafe partial class WinogradConvolution<L, E>
                     int lanes = Math.Min(n, outputs - d);
                     if (height == Side && width == Side && lanes == n)
                     {
-                        WinogradTransforms<L>.Output(from + d, work.OutputStride, work.Y + offset + d, rowStride, outputs, bias, work.Addend is null ? null : work.Addend + offset + d, scratch);
+                        P.Output(from + d, work.OutputStride, work.Y + offset + d, rowStride, outputs, bias, work.Addend is null ? null : work.Addend + offset + d, scratch);
                         continue;
                     }
-                    WinogradTransforms<L>.Output(from + d, work.OutputStride, (WideElement<L>*)edge, Side * n, n, bias, null, scratch);
+                    P.Output(from + d, work.OutputStride, (WideElement<L>*)edge, Side * n, n, bias, null, scratch);
                     WritePart(work, edge, offset + d, height, width, lanes);
                 }
             }
@@ -269,8 +258,9 @@ internal static unsafe partial class WinogradConvolution<L, E>
     {
         private readonly float[] _bias;
 
-        public Work(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
+        public Work(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
         {
+            Points = points;
             Size = size;
             X = x;
             Weight = weight;
@@ -280,22 +270,24 @@ internal static unsafe partial class WinogradConvolution<L, E>
             Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
             Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
             int cores = Cores.Count;
-            int width = Math.Min(Outputs, MatrixKernel<L>.Panel);
+            int width = P.PanelAt(Outputs, 0);
             int all = size.Images * ConvolutionTiles.Along(size.Height) * ConvolutionTiles.Along(size.Width);
             HasFewTiles = all <= FewTiles;
-            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, BlockFloats / (Numbers * (Inputs + width))), cores);
-            int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
+            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.Matrices * P.Floats(Inputs) + Values * width))), cores);
+            int panels = (Outputs + width - 1) / width;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
             EachCoreTransforms = cores <= FewCores && (HasFewTiles || Splits == 1);
-            int rows = MatrixKernel<L>.Rows(Tiles.TilesPerBlock);
-            WeightStride = (nint)Inputs * Outputs + Skew;
-            InputStride = (nint)rows * Inputs + Skew;
+            int rows = P.Rows(Tiles.TilesPerBlock);
+            WeightStride = P.Floats((nint)Inputs * Outputs) + Skew;
+            InputStride = P.Floats((nint)rows * Inputs) + Skew;
             OutputStride = (nint)rows * width + Skew;
             BandFloats = (nint)(Side * Tiles.BandRows + 2) * (Side * Tiles.Across + 2) * Inputs;
             _bias = new float[Outputs];
             if (bias is not null)
                 new ReadOnlySpan<float>(bias, size.Outputs).CopyTo(_bias);
         }
+
+        public P Points { get; }
 
         public ConvolutionSize Size { get; }
 
@@ -339,20 +331,23 @@ internal static unsafe partial class WinogradConvolution<L, E>
         public nint BandFloats { get; }
 
         /// <summary>Floats that the transforms and the source of the input work in.</summary>
-        public nint ScratchFloats => Math.Max(X.Room, (Numbers + Side * Side) * L.Count);
+        public nint ScratchFloats => Math.Max(X.Room, (P.ScratchRegisters + Side * Side) * L.Count);
 
         /// <summary>What a core needs for a block.</summary>
-        public nint BlockMemory => (EachCoreTransforms ? Numbers * WeightStride : 0)
-            + Math.Max(EachCoreTransforms ? WeightScratch : 0, Numbers * (InputStride + OutputStride) + BandFloats + ScratchFloats);
+        public nint BlockMemory => (EachCoreTransforms ? P.Matrices * WeightStride : 0)
+            + Math.Max(EachCoreTransforms ? WeightScratch : 0, P.Matrices * InputStride + Values * OutputStride + BandFloats + ScratchFloats);
+
+        /// <summary>Outputs of a part where tiles are few.</summary>
+        public int SliceWidth(int cores) => Outputs >= 2 * L.Count * cores ? 2 * L.Count : P.LeastPanel;
 
         /// <summary>What a core needs for some outputs of all tiles, or to transform the tiles.</summary>
-        public nint SliceMemory(int width) =>
-            Math.Max(BandFloats + ScratchFloats, Numbers * ((nint)Inputs * width + Skew + OutputStride) + Math.Max(WeightScratch, ScratchFloats));
+        public nint SliceMemory(int width) => Math.Max(
+            BandFloats + ScratchFloats, P.Matrices * (P.Floats((nint)Inputs * width) + Skew) + Values * OutputStride + Math.Max(WeightScratch, ScratchFloats));
 
         public (int First, int Last) Columns(int split)
         {
-            int panels = (Outputs + MatrixKernel<L>.Panel - 1) / MatrixKernel<L>.Panel;
-            return (panels * split / Splits * MatrixKernel<L>.Panel, Math.Min(Outputs, panels * (split + 1) / Splits * MatrixKernel<L>.Panel));
+            int width = P.PanelAt(Outputs, 0), panels = (Outputs + width - 1) / width;
+            return (panels * split / Splits * width, Math.Min(Outputs, panels * (split + 1) / Splits * width));
         }
 
         public L BiasAt(int output)

@@ -12,6 +12,9 @@ internal static unsafe class BFloat16Layout
     /// <summary>32-bit numbers of a register.</summary>
     private const int Lanes = 16;
 
+    /// <summary>The second of each two numbers of 16 bits.</summary>
+    private static readonly Vector512<ushort> s_odd = Vector512.CreateSequence<ushort>(1, 2);
+
     /// <summary>A row as it is.</summary>
     /// <param name="from">[count].</param>
     /// <param name="count">A multiple of 32.</param>
@@ -42,6 +45,22 @@ internal static unsafe class BFloat16Layout
     /// <summary>32 numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Lanes512 first, Lanes512 second, ushort* to) => Vector512.Narrow(Rounded(first.Value) >>> 16, Rounded(second.Value) >>> 16).Store(to);
+
+    /// <summary>32 numbers, ties away from zero: less work, where the numbers are not seen.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNear(Lanes512 first, Lanes512 second, ushort* to)
+    {
+        Vector512<ushort> low = RoundedNear(first).AsUInt16(), high = RoundedNear(second).AsUInt16();
+        if (Avx512BW.IsSupported)
+            Avx512BW.PermuteVar32x16x2(low, s_odd, high).Store(to);
+        else
+            Vector512.Narrow(low.AsUInt32() >>> 16, high.AsUInt32() >>> 16).Store(to);
+    }
+
+    /// <summary>The same, number by number in pairs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairsNear(Lanes512 first, Lanes512 second, ushort* to) =>
+        (RoundedNear(first) >>> 16 | RoundedNear(second) & Vector512.Create(0xFFFF0000u)).Store((uint*)to);
 
     /// <summary>16 numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -195,6 +214,9 @@ internal static unsafe class BFloat16Layout
     /// <summary>The upper half of each is the bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Rounded(float* from) => Rounded(Vector512.Load(from));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> RoundedNear(Lanes512 value) => value.Value.AsUInt32() + Vector512.Create(0x8000u);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Rounded(Vector512<float> value)

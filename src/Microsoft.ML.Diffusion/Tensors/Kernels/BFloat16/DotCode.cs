@@ -1,11 +1,9 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>The routine of <see cref="DotUnit"/>.</summary>
+/// <summary>The routines of <see cref="DotUnit"/>: <see cref="PairUnit.RowMultiple"/> rows of sums, in two registers each. Fewer would wait for their sums, more would not fit beside the factors.</summary>
 internal sealed class DotCode : MachineCode
 {
-    /// <summary>Rows of a block that are summed together, in two registers each: fewer would wait for their sums, more would not fit beside the factors.</summary>
-    public const int Rows = 8;
-
+    private const int Rows = PairUnit.RowMultiple;
     private const int Pairs = MatrixUnit.Depth / 2;
 
     // zmm0 to zmm15 are the sums, row by row.
@@ -26,30 +24,23 @@ internal sealed class DotCode : MachineCode
     {
     }
 
-    /// <summary>Writes the routine: <see cref="Rows"/> rows of the <see cref="BlockProduct"/> in rdi, whose left factor begins at rsi and whose sums begin at rdx.</summary>
-    public static DotCode Write()
+    /// <summary>
+    /// Writes both routines, of the <see cref="BlockProduct"/> in rdi; the left factor begins at rsi and the sums begin at rdx. One multiplies rows, the other columns that lie in pairs.
+    /// </summary>
+    /// <returns>The code, and where each routine begins.</returns>
+    public static (DotCode Code, (int Rows, int Pairs) Entries) Write()
     {
         var code = new DotCode();
-        code.WriteMultiply();
-        return code;
+        return (code, (code.WriteMultiply(), code.WriteMultiplyPairs()));
     }
 
-    private void WriteMultiply()
+    private int WriteMultiply()
     {
-        Begin();
+        int entry = Begin();
         Push(Rbx);
         Push(R12);
         Push(Rdx);
-
-        // The sums: what C holds, or nothing.
-        CompareWithZero(nameof(BlockProduct.Accumulate));
-        int toZero = JumpIfEqual();
-        EachOfSums(LoadVector);
-        int toFactors = Jump();
-        LandHere(toZero);
-        for (int sum = 0; sum < 2 * Rows; sum++)
-            Vector(P66, M0F, 0xEF, sum, sum, sum);                    // vpxord
-        LandHere(toFactors);
+        WriteStart();
 
         Load(R8, nameof(BlockProduct.AStride));
         Emit(0x4B, 0x8D, 0x0C, 0x40);                                 // lea rcx, [r8 + 2·r8]
@@ -73,11 +64,8 @@ internal sealed class DotCode : MachineCode
             Add(Rbx, R11);
             for (int row = 0; row < Rows; row++)
             {
-                // Two registers take turns.
-                int left = Left + row % 2;
-                Broadcast(left, row, pair);
-                Multiply(2 * row, left, Right);
-                Multiply(2 * row + 1, left, Right + 1);
+                Broadcast(LeftOf(row), row, pair);
+                MultiplyRow(row);
             }
         }
         Pop(R10);
@@ -87,11 +75,69 @@ internal sealed class DotCode : MachineCode
         JumpBackUnlessZero(loop);
 
         Pop(Rdx);
-        EachOfSums(StoreVector);
-        Emit(0xC5, 0xF8, 0x77);                                       // vzeroupper: code for SSE may follow
+        WriteEnd();
         Pop(R12);
         Pop(Rbx);
         Return();
+        return entry;
+    }
+
+    private int WriteMultiplyPairs()
+    {
+        int entry = Begin();
+        WriteStart();
+        Load(R8, nameof(BlockProduct.AStride));
+        Load(R9, nameof(BlockProduct.Steps));
+        Load(R10, nameof(BlockProduct.B));
+        Load(R11, nameof(BlockProduct.BStride));
+        Move(Rcx, R10);
+        Add(Rcx, nameof(BlockProduct.BSecond));
+
+        int loop = Here;
+        LoadVector(Right, R10, 0);
+        LoadVector(Right + 1, Rcx, 0);
+        for (int row = 0; row < Rows; row++)
+        {
+            VectorMemory(P66, M0F38, 0x58, LeftOf(row), Rsi, None, 0, row);   // vpbroadcastd
+            MultiplyRow(row);
+        }
+        Add(Rsi, R8);
+        Add(R10, R11);
+        Add(Rcx, R11);
+        Emit(0x49, 0xFF, 0xC9);                                       // dec r9
+        JumpBackUnlessZero(loop);
+
+        WriteEnd();
+        Return();
+        return entry;
+    }
+
+    /// <summary>The sums: what C holds, or nothing.</summary>
+    private void WriteStart()
+    {
+        CompareWithZero(nameof(BlockProduct.Accumulate));
+        int toZero = JumpIfEqual();
+        EachOfSums(LoadVector);
+        int toFactors = Jump();
+        LandHere(toZero);
+        for (int sum = 0; sum < 2 * Rows; sum++)
+            Vector(P66, M0F, 0xEF, sum, sum, sum);                    // vpxord
+        LandHere(toFactors);
+    }
+
+    private void WriteEnd()
+    {
+        EachOfSums(StoreVector);
+        Emit(0xC5, 0xF8, 0x77);                                       // vzeroupper: code for SSE may follow
+    }
+
+    /// <summary>Two registers take turns.</summary>
+    private static int LeftOf(int row) => Left + row % 2;
+
+    private void MultiplyRow(int row)
+    {
+        Multiply(2 * row, LeftOf(row), Right);
+        Multiply(2 * row + 1, LeftOf(row), Right + 1);
     }
 
     /// <summary>The rows of C, which begin at rdx; changes rax and r11.</summary>

@@ -37,9 +37,6 @@ internal abstract unsafe class MatrixUnit
     /// <summary>Whether the sides of a product fill whole blocks.</summary>
     public static bool Takes(long inputs, long outputs) => inputs % Depth == 0 && outputs % Side == 0;
 
-    /// <summary>Whether 3x3 convolutions are quickest as nine products of bfloat16 (<see cref="BFloat16Convolution"/>); otherwise they are computed in float32 (<see cref="ConvolutionKernel"/>).</summary>
-    public virtual bool Convolves => true;
-
     /// <summary>Prepares the calling thread; before its first product, and before <see cref="End"/>.</summary>
     public abstract void Begin();
 

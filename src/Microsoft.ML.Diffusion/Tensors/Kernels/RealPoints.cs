@@ -3,12 +3,11 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// The transforms of F(4x4, 3x3) (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4): a tile of 4x4 outputs of a 3x3 convolution
+/// F(4x4, 3x3) (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4) at real points, in float32: a tile of 4x4 outputs of a 3x3 convolution
 /// in 36 products a pair of channels instead of 144. Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the weight's gradient is Gᵀ[(Bᵀ d B) ⊙ (A dY Aᵀ)]G.
-/// Each works on one register of channels at a time.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-internal static unsafe class WinogradTransforms<L>
+internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     where L : unmanaged, ILanes<L>
 {
     // A tile is a polynomial evaluated at 0, ±a, ±b and infinity. Lavin and Gray take 1 and 2; with these the error is half as large and its extremes a third,
@@ -16,15 +15,72 @@ internal static unsafe class WinogradTransforms<L>
     private const float A = 0.625f, B = 1.5f;
     private const float NormA = 2 * A * A * (A * A - B * B), NormB = 2 * B * B * (B * B - A * A);
 
-    /// <summary>Bᵀ d B: 6x6 pixels to 36 numbers.</summary>
-    /// <param name="d">The tile's first pixel.</param>
-    /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="pixel">From a pixel to the next.</param>
-    /// <param name="v">Where number 0 goes.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">36 registers.</param>
+    public static int Matrices => 36;
+
+    /// <inheritdoc/>
+    /// <remarks>Three of six rows of a tile's values.</remarks>
+    public static int HalfMatrices => 18;
+
+    public static int TileMultiple => 2;
+
+    public static int ScratchRegisters => 36;
+
+    public static int LeastPanel => L.Count;
+
+    public static nint Floats(nint numbers) => numbers;
+
+    public static int Rows(int tiles) => MatrixKernel<L>.Rows(tiles);
+
+    public static int PanelAt(int outputs, int output) => MatrixKernel<L>.PanelAt(outputs, output);
+
+    public static int PanelStart(int outputs, int output) => MatrixKernel<L>.PanelStart(outputs, output);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Input(float* d, nint row, nint pixel, float* v, nint stride, float* scratch)
+    public static void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch)
+    {
+        v += tile * channels;
+        for (int c = 0; c < channels; c += L.Count)
+            Input(d + c, row, channels, v + c, stride, scratch);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs)
+    {
+        int rows = Rows(tiles);
+        for (int number = 0; number < Matrices; number++, v += vStride, u += uStride, m += mStride)
+            MatrixKernel<L>.Multiply(v, inputs, u, m, width, rows, width, inputs, number + 1 < Matrices ? u + uStride : null);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    {
+        v += tile * channels;
+        for (int c = 0; c < channels; c += L.Count)
+        {
+            InputHalf(d + c, row, channels, upper, v + c, stride, scratch);
+            InputHalf(d + next + c, row, channels, upper, v + channels + c, stride, scratch);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    {
+        v += tile * channels;
+        for (int c = 0; c < channels; c += L.Count)
+        {
+            OutputGradientHalf(dy + c, row, channels, upper, v + c, stride, scratch);
+            OutputGradientHalf(dy + next + c, row, channels, upper, v + channels + c, stride, scratch);
+        }
+    }
+
+    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    {
+        for (int number = 0; number < HalfMatrices; number++, dy += dyStride, x += xStride, sums += sumStride)
+            MatrixKernel<L>.AddTransposed(dy + first, outputs, x, inputs, sums, inputs, count, inputs, tiles);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Input(float* d, nint row, nint pixel, float* v, nint stride, float* scratch)
     {
         int n = L.Count;
         for (int j = 0; j < 6; j++, d += pixel)
@@ -33,16 +89,6 @@ internal static unsafe class WinogradTransforms<L>
             Input(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), v, stride);
     }
 
-    /// <summary>Aᵀ m A: 36 numbers to 4x4 outputs.</summary>
-    /// <param name="m">Number 0.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="y">The tile's first pixel.</param>
-    /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="pixel">From a pixel to the next.</param>
-    /// <param name="bias">Added to each output.</param>
-    /// <param name="addend">A tile that lies as y does, added; or null.</param>
-    /// <param name="scratch">24 registers.</param>
-    /// <typeparam name="E">The outputs' numbers.</typeparam>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, L>
@@ -75,16 +121,8 @@ internal static unsafe class WinogradTransforms<L>
         }
     }
 
-    /// <summary>Half of Bᵀ d B: 6x6 pixels to 18 of the 36 numbers, three rows of six.</summary>
-    /// <param name="d">The tile's first pixel.</param>
-    /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="pixel">From a pixel to the next.</param>
-    /// <param name="upper">Whether the second half.</param>
-    /// <param name="v">Where the half's first number goes.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">18 registers.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void InputHalf(float* d, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
+    private static void InputHalf(float* d, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
     {
         int n = L.Count;
         for (int j = 0; j < 6; j++, d += pixel)
@@ -98,16 +136,8 @@ internal static unsafe class WinogradTransforms<L>
             Input(L.Load(scratch), L.Load(scratch + n), L.Load(scratch + 2 * n), L.Load(scratch + 3 * n), L.Load(scratch + 4 * n), L.Load(scratch + 5 * n), v, stride);
     }
 
-    /// <summary>Half of A dY Aᵀ: the gradient of 4x4 outputs to 18 of the 36 numbers, three rows of six.</summary>
-    /// <param name="dy">The tile's first pixel.</param>
-    /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="pixel">From a pixel to the next.</param>
-    /// <param name="upper">Whether the second half.</param>
-    /// <param name="v">Where the half's first number goes.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">12 registers.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradientHalf(float* dy, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
+    private static void OutputGradientHalf(float* dy, nint row, nint pixel, bool upper, float* v, nint stride, float* scratch)
     {
         int n = L.Count;
         for (int j = 0; j < 4; j++, dy += pixel)
@@ -125,43 +155,28 @@ internal static unsafe class WinogradTransforms<L>
         }
     }
 
-    /// <summary>G g Gᵀ: the 3x3 weights of some inputs to 36 numbers each.</summary>
-    /// <param name="g">The first input's first weight.</param>
-    /// <param name="input">From an input's weights to the next input's.</param>
-    /// <param name="row">From a row of the kernel to the next.</param>
-    /// <param name="column">From a column to the next.</param>
-    /// <param name="count">How many inputs.</param>
-    /// <param name="u">Where the first input's number 0 goes.</param>
-    /// <param name="next">From an input's number to the next input's.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="scratch">18·count registers.</param>
+    /// <inheritdoc/>
     /// <remarks>Six numbers of all inputs before the next six: each number lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weights(float* g, nint input, nint row, nint column, int count, float* u, nint next, nint stride, float* scratch)
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
     {
         int n = L.Count;
-        for (int c = 0; c < count; c++, g += input)
+        u += (nint)at * width + output;
+        for (int c = 0; c < n; c++, g += input)
         {
             for (int j = 0; j < 3; j++)
                 Weight(L.Load(g + j * column), L.Load(g + j * column + row), L.Load(g + j * column + 2 * row), scratch + (18 * c + j) * n, 3 * n);
         }
         for (int i = 0; i < 6; i++, scratch += 3 * n, u += 6 * stride)
         {
-            for (int c = 0; c < count; c++)
+            for (int c = 0; c < n; c++)
             {
                 float* three = scratch + 18 * c * n;
-                Weight(L.Load(three), L.Load(three + n), L.Load(three + 2 * n), u + c * next, stride);
+                Weight(L.Load(three), L.Load(three + n), L.Load(three + 2 * n), u + c * width, stride);
             }
         }
     }
 
-    /// <summary>Half of Gᵀ u G: what 18 of the 36 numbers, three rows of six, give to the gradient of 3x3 weights.</summary>
-    /// <param name="u">The half's first number.</param>
-    /// <param name="stride">From a number to the next.</param>
-    /// <param name="upper">Whether the second half.</param>
-    /// <param name="g">Where the first weight's part goes.</param>
-    /// <param name="next">From a weight to the next.</param>
-    /// <param name="scratch">18 registers.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch)
     {

@@ -1,0 +1,713 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// F(4x4, 3x3) at the points 0, ±1, ±i and infinity, with products of bfloat16: 46 of them a pair of channels instead of 144 (Meng and Brothers 2019, "Efficient Winograd Convolution
+/// via Integer Arithmetic"). Real points that are as many lose most of bfloat16's eight bits; at these the transforms are sums and differences, and a convolution's error is about twice
+/// that of rounding its weights. Pixels and weights are real, so that the values at i and −i are conjugate and one is enough. Channels are multiples of 32.
+/// </summary>
+/// <param name="unit">Multiplies.</param>
+internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<Lanes512>
+{
+    // In one direction a tile has six values: at 0, 1 and −1, the real and the imaginary part of that at i, at infinity. In two it has six rows of them, 36 real numbers, of which
+    // the rows and columns of i make 10 complex numbers: with the real points 4 and 4; at (i, i) and (i, −i), from the four where both meet, 2.
+    //
+    // A complex product is three real ones. (a + bx)(c + dx) is known from its values at x = 0, 2 and −2, which lie so that (a + bi)(c + di) loses a sixth in accuracy to four
+    // products; at 0, 1 and infinity, the usual choice, it would be two fifths. Pixels are a, a + 2b, a − 2b; weights 5c/8, −(c + 2d)/8, −(c − 2d)/8. The first product is added to
+    // each of the others, and of these sums, the later before the earlier, the real part is the sum and the imaginary part twice the difference.
+
+    private const int Re = 3, Im = 4;
+    private const int N = 16;
+
+    /// <summary>Matrices of a row of a real point: four real numbers, one complex.</summary>
+    private const int RealRow = 7;
+
+    private readonly PairUnit _unit = unit;
+
+    /// <summary>Rows and columns of the real points.</summary>
+    private static ReadOnlySpan<byte> RealPoints => [0, 1, 2, 5];
+
+    /// <inheritdoc/>
+    /// <remarks>Four rows of real points; six complex numbers in the rows of i.</remarks>
+    public static int Matrices => 4 * RealRow + 6 * 3;
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// The lower half: the rows of 0, 1 and −1, and of that of infinity the points 0 and infinity. The upper: what is left of that row, then the rows of i.
+    /// Of a complex number's gradient there are three sums, which its transform adds up.
+    /// </remarks>
+    public static int HalfMatrices => 23;
+
+    public static int TileMultiple => 2;
+
+    public static int ScratchRegisters => 2 * 36 + 12;
+
+    public static int LeastPanel => MatrixUnit.Side;
+
+    public static nint Floats(nint numbers) => numbers / 2;
+
+    public static int Rows(int tiles) => KernelMemory.RoundUp(tiles, PairUnit.RowMultiple);
+
+    public static int PanelAt(int outputs, int output) => MatrixUnit.Side;
+
+    public static int PanelStart(int outputs, int output) => output & -MatrixUnit.Side;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch)
+    {
+        ushort* to = (ushort*)v + tile * channels;
+        for (int c = 0; c < channels; c += 2 * N, d += 2 * N, to += 2 * N)
+            Input<Sequence>(d, N, row, channels, to, 2 * stride, scratch);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    {
+        ushort* to = (ushort*)v + tile * channels;
+        for (int c = 0; c < channels; c += N, d += N, to += 2 * N)
+        {
+            if (upper)
+                InputUpper(d, next, row, channels, to, 2 * stride, scratch);
+            else
+                InputLower(d, next, row, channels, to, 2 * stride, scratch);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    {
+        ushort* to = (ushort*)v + tile * channels;
+        for (int c = 0; c < channels; c += N, dy += N, to += 2 * N)
+        {
+            if (upper)
+                OutputGradientUpper(dy, next, row, channels, to, 2 * stride, scratch);
+            else
+                OutputGradientLower(dy, next, row, channels, to, 2 * stride, scratch);
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Some matrices of all inputs before the next: each lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
+    {
+        for (int c = 0; c < N; c++, g += input)
+        {
+            for (int j = 0; j < 3; j++)
+            {
+                float* from = g + j * column, to = scratch + (18 * c + j) * N;
+                Lanes512 g0 = Lanes512.Load(from), g1 = Lanes512.Load(from + row), g2 = Lanes512.Load(from + 2 * row);
+                var (zero, one, minus, infinity) = WeightReal(g0, g1, g2);
+                var (re, im) = WeightComplex(g0, g1, g2);
+                Lanes512.Store(zero, to);
+                Lanes512.Store(one, to + 3 * N);
+                Lanes512.Store(minus, to + 6 * N);
+                Lanes512.Store(re, to + 9 * N);
+                Lanes512.Store(im, to + 12 * N);
+                Lanes512.Store(infinity, to + 15 * N);
+            }
+        }
+        // Two inputs lie together in pairs.
+        u += (nint)at / 2 * width + output;
+        foreach (byte point in RealPoints)
+        {
+            for (int c = 0; c < N; c += 2)
+                WeightRealRow(scratch + (18 * c + 3 * point) * N, (ushort*)(u + (nint)c / 2 * width), 2 * stride);
+            u += RealRow * stride;
+        }
+        for (int c = 0; c < N; c += 2)
+            WeightComplexRows(scratch + (18 * c + 3 * Re) * N, (ushort*)(u + (nint)c / 2 * width), 2 * stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs)
+    {
+        int rows = Rows(tiles);
+        nint* offsets = stackalloc nint[inputs / MatrixUnit.Depth];
+        for (int step = 0; step < inputs / MatrixUnit.Depth; step++)
+            offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
+        var product = new BlockProduct
+        {
+            AStride = inputs * sizeof(ushort),
+            Offsets = offsets,
+            Steps = inputs / MatrixUnit.Depth,
+            BStride = MatrixUnit.Side * sizeof(float),
+            BSecond = MatrixUnit.Side / 2 * sizeof(float),
+            BStep = MatrixUnit.StepNumbers * sizeof(ushort),
+            CStride = width * sizeof(float),
+        };
+        _unit.Begin();
+        foreach (byte row in RealPoints)
+        {
+            foreach (byte column in RealPoints)
+            {
+                Multiply(&product, v, u, m + (6 * row + column) * mStride, rows);
+                v += vStride;
+                u += uStride;
+            }
+            MultiplyComplex(&product, v, vStride, u, uStride, m + (6 * row + Re) * mStride, m + (6 * row + Im) * mStride, rows);
+            v += 3 * vStride;
+            u += 3 * uStride;
+        }
+        foreach (byte column in RealPoints)
+        {
+            MultiplyComplex(&product, v, vStride, u, uStride, m + (6 * Re + column) * mStride, m + (6 * Im + column) * mStride, rows);
+            v += 3 * vStride;
+            u += 3 * uStride;
+        }
+        MultiplyComplex(&product, v, vStride, u, uStride, m + (6 * Re + Re) * mStride, m + (6 * Re + Im) * mStride, rows);
+        MultiplyComplex(&product, v + 3 * vStride, vStride, u + 3 * uStride, uStride, m + (6 * Im + Re) * mStride, m + (6 * Im + Im) * mStride, rows);
+        _unit.End();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, Lanes512 bias, E* addend, float* scratch)
+        where E : unmanaged, IElement<E, Lanes512>
+    {
+        foreach (byte j in RealPoints)
+        {
+            float* column = m + j * stride;
+            var (re, im) = Number(column + 6 * Re * stride, 6 * stride);
+            OutputColumn(column, stride, re, im, scratch + j * N);
+        }
+        // The numbers at (i, i) and below them those at (i, −i).
+        float* corner = m + (6 * Re + Re) * stride;
+        var (re1, im1) = Number(corner, stride);
+        var (re2, im2) = Number(corner + 6 * stride, stride);
+        OutputColumns(m + Re * stride, stride, re1 + re2, im1 + im2, im1 - im2, re2 - re1, scratch + Re * N);
+        for (int i = 0; i < 4; i++, scratch += 6 * N, y += row)
+        {
+            var (y0, y1, y2, y3) = Output(
+                Lanes512.Load(scratch), Lanes512.Load(scratch + N), Lanes512.Load(scratch + 2 * N), Lanes512.Load(scratch + 3 * N), Lanes512.Load(scratch + 4 * N),
+                Lanes512.Load(scratch + 5 * N));
+            y0 += bias;
+            y1 += bias;
+            y2 += bias;
+            y3 += bias;
+            if (addend is not null)
+            {
+                y0 += E.Load(addend);
+                y1 += E.Load(addend + pixel);
+                y2 += E.Load(addend + 2 * pixel);
+                y3 += E.Load(addend + 3 * pixel);
+                addend += row;
+            }
+            E.Store(y0, y);
+            E.Store(y1, y + pixel);
+            E.Store(y2, y + 2 * pixel);
+            E.Store(y3, y + 3 * pixel);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    {
+        var product = new BlockProduct
+        {
+            AStride = outputs * sizeof(float),
+            Steps = tiles / 2,
+            BStride = inputs * sizeof(float),
+            BSecond = MatrixUnit.Side / 2 * sizeof(float),
+            CStride = inputs * sizeof(float),
+            Accumulate = 1,
+        };
+        _unit.Begin();
+        for (int matrix = 0; matrix < HalfMatrices; matrix++, dy += dyStride, x += xStride, sums += sumStride)
+        {
+            product.A = (ushort*)(dy + first);
+            for (int input = 0; input < inputs; input += MatrixUnit.Side)
+            {
+                product.B = (ushort*)(x + input);
+                product.C = sums + input;
+                _unit.MultiplyPairs(&product, count);
+            }
+        }
+        _unit.End();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch)
+    {
+        if (upper)
+        {
+            var (re, im) = Sums(u + 2 * stride, stride);
+            var (infinity0, infinity1, infinity2) = WeightGradient(default, Lanes512.Load(u), Lanes512.Load(u + stride), re, im, default);
+            // What the rows of i hold, by the columns of the real points.
+            float* z = u + 5 * stride;
+            var (re0, im0) = Sums(z, stride);
+            var (re1, im1) = Sums(z + 3 * stride, stride);
+            var (re2, im2) = Sums(z + 6 * stride, stride);
+            var (re5, im5) = Sums(z + 9 * stride, stride);
+            var (c1, d1) = Sums(z + 12 * stride, stride);
+            var (c2, d2) = Sums(z + 15 * stride, stride);
+            Lanes512 half = Lanes512.All(0.5f);
+            var (a0, a1, a2) = WeightGradient(re0, re1, re2, (c1 + c2) * half, (d1 - d2) * half, re5);
+            var (b0, b1, b2) = WeightGradient(im0, im1, im2, (d1 + d2) * half, (c2 - c1) * half, im5);
+            (a0, a1, a2) = (a0 * half, a1 * half, a2 * half);
+            StoreThree(a0, a1, a2, g, next);
+            StoreThree(b0 * half, b1 * half, b2 * half, g + 3 * next, next);
+            StoreThree(infinity0 - a0, infinity1 - a1, infinity2 - a2, g + 6 * next, next);
+        }
+        else
+        {
+            var (zero0, zero1, zero2) = WeightGradientOfRow(u, stride);
+            var (one0, one1, one2) = WeightGradientOfRow(u + RealRow * stride, stride);
+            var (minus0, minus1, minus2) = WeightGradientOfRow(u + 2 * RealRow * stride, stride);
+            Lanes512 quarter = Lanes512.All(0.25f);
+            Lanes512 even0 = (one0 + minus0) * quarter, even1 = (one1 + minus1) * quarter, even2 = (one2 + minus2) * quarter;
+            StoreThree(zero0 + even0, zero1 + even1, zero2 + even2, g, next);
+            StoreThree((one0 - minus0) * quarter, (one1 - minus1) * quarter, (one2 - minus2) * quarter, g + 3 * next, next);
+            StoreThree(even0 + Lanes512.Load(u + 21 * stride), even1, even2 + Lanes512.Load(u + 22 * stride), g + 6 * next, next);
+        }
+    }
+
+    private void Multiply(BlockProduct* product, float* v, float* u, float* m, int rows)
+    {
+        product->A = (ushort*)v;
+        product->B = (ushort*)u;
+        product->C = m;
+        product->Accumulate = 0;
+        _unit.MultiplyRows(product, rows);
+    }
+
+    private void MultiplyComplex(BlockProduct* product, float* v, nint vStride, float* u, nint uStride, float* re, float* im, int rows)
+    {
+        Multiply(product, v, u, im, rows);
+        int count = rows * (int)product->CStride / sizeof(float);
+        new ReadOnlySpan<float>(im, count).CopyTo(new Span<float>(re, count));
+        product->Accumulate = 1;
+        product->A = (ushort*)(v + vStride);
+        product->B = (ushort*)(u + uStride);
+        _unit.MultiplyRows(product, rows);
+        product->A = (ushort*)(v + 2 * vStride);
+        product->B = (ushort*)(u + 2 * uStride);
+        product->C = re;
+        _unit.MultiplyRows(product, rows);
+    }
+
+    /// <summary>Bᵀ d B of two registers of pixels.</summary>
+    /// <param name="d">The first pixel.</param>
+    /// <param name="second">From the first register to the second.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="pixel">From a pixel to the next.</param>
+    /// <param name="v">The first matrix.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    /// <typeparam name="S">How both are stored.</typeparam>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Input<S>(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+        where S : struct, ITwoRegisters
+    {
+        float* x = scratch, y = scratch + 36 * N;
+        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
+        {
+            InputColumn(d, row, x);
+            InputColumn(d + second, row, y);
+        }
+        x = scratch;
+        y = scratch + 36 * N;
+        foreach (byte point in RealPoints)
+        {
+            InputRealRow<S>(x + 6 * point * N, y + 6 * point * N, v, stride);
+            v += RealRow * stride;
+        }
+        InputComplexRows<S>(x + 6 * Re * N, y + 6 * Re * N, v, stride, scratch + 72 * N);
+    }
+
+    private static void InputLower(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    {
+        // 0, 1, −1 and infinity.
+        float* x = scratch, y = scratch + 24 * N;
+        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
+        {
+            InputRealColumn(d, row, x);
+            InputRealColumn(d + second, row, y);
+        }
+        x = scratch;
+        y = scratch + 24 * N;
+        for (int i = 0; i < 3; i++, x += 6 * N, y += 6 * N, v += RealRow * stride)
+            InputRealRow<Pairs>(x, y, v, stride);
+        Pairs.Store(Lanes512.Load(x) - Lanes512.Load(x + 4 * N), Lanes512.Load(y) - Lanes512.Load(y + 4 * N), v);
+        Pairs.Store(Lanes512.Load(x + 5 * N) - Lanes512.Load(x + N), Lanes512.Load(y + 5 * N) - Lanes512.Load(y + N), v + stride);
+    }
+
+    private static void InputUpper(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    {
+        // i and infinity.
+        float* x = scratch, y = scratch + 18 * N;
+        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
+        {
+            InputUpperColumn(d, row, x);
+            InputUpperColumn(d + second, row, y);
+        }
+        x = scratch;
+        y = scratch + 18 * N;
+        float* infinityX = x + 12 * N, infinityY = y + 12 * N;
+        Lanes512 x1 = Lanes512.Load(infinityX + N), x2 = Lanes512.Load(infinityX + 2 * N), x3 = Lanes512.Load(infinityX + 3 * N), x4 = Lanes512.Load(infinityX + 4 * N);
+        Lanes512 y1 = Lanes512.Load(infinityY + N), y2 = Lanes512.Load(infinityY + 2 * N), y3 = Lanes512.Load(infinityY + 3 * N), y4 = Lanes512.Load(infinityY + 4 * N);
+        Pairs.Store(x2 + x4 + (x1 + x3), y2 + y4 + (y1 + y3), v);
+        Pairs.Store(x2 + x4 - (x1 + x3), y2 + y4 - (y1 + y3), v + stride);
+        StorePixels<Pairs>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 2 * stride, stride);
+        InputComplexRows<Pairs>(x, y, v + 5 * stride, stride, scratch + 36 * N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputColumn(float* d, nint row, float* to)
+    {
+        Lanes512 d0 = Lanes512.Load(d), d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row);
+        Lanes512 d5 = Lanes512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
+        Lanes512.Store(d0 - d4, to);
+        Lanes512.Store(even + odd, to + 6 * N);
+        Lanes512.Store(even - odd, to + 12 * N);
+        Lanes512.Store(d4 - d2, to + 18 * N);
+        Lanes512.Store(d3 - d1, to + 24 * N);
+        Lanes512.Store(d5 - d1, to + 30 * N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputRealColumn(float* d, nint row, float* to)
+    {
+        Lanes512 d0 = Lanes512.Load(d), d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row);
+        Lanes512 d5 = Lanes512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
+        Lanes512.Store(d0 - d4, to);
+        Lanes512.Store(even + odd, to + 6 * N);
+        Lanes512.Store(even - odd, to + 12 * N);
+        Lanes512.Store(d5 - d1, to + 18 * N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputUpperColumn(float* d, nint row, float* to)
+    {
+        Lanes512 d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row), d5 = Lanes512.Load(d + 5 * row);
+        Lanes512.Store(d4 - d2, to);
+        Lanes512.Store(d3 - d1, to + 6 * N);
+        Lanes512.Store(d5 - d1, to + 12 * N);
+    }
+
+    /// <summary>The row of a real point: four real numbers and a complex one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputRealRow<S>(float* x, float* y, ushort* v, nint stride)
+        where S : struct, ITwoRegisters
+    {
+        Lanes512 x0 = Lanes512.Load(x), x1 = Lanes512.Load(x + N), x2 = Lanes512.Load(x + 2 * N), x3 = Lanes512.Load(x + 3 * N), x4 = Lanes512.Load(x + 4 * N), x5 = Lanes512.Load(x + 5 * N);
+        Lanes512 y0 = Lanes512.Load(y), y1 = Lanes512.Load(y + N), y2 = Lanes512.Load(y + 2 * N), y3 = Lanes512.Load(y + 3 * N), y4 = Lanes512.Load(y + 4 * N), y5 = Lanes512.Load(y + 5 * N);
+        Lanes512 evenX = x2 + x4, oddX = x1 + x3, evenY = y2 + y4, oddY = y1 + y3;
+        S.Store(x0 - x4, y0 - y4, v);
+        S.Store(evenX + oddX, evenY + oddY, v + stride);
+        S.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
+        S.Store(x5 - x1, y5 - y1, v + 3 * stride);
+        StorePixels<S>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 4 * stride, stride);
+    }
+
+    /// <summary>The rows of i, its real parts and after them its imaginary parts: six complex numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void InputComplexRows<S>(float* x, float* y, ushort* v, nint stride, float* kept)
+        where S : struct, ITwoRegisters
+    {
+        ComplexRows(x, kept);
+        // The second register's beside the first's, which lie in memory.
+        float* second = y;
+        ComplexRows(y, second);
+        for (int i = 0; i < 6; i++, kept += 2 * N, second += 2 * N, v += 3 * stride)
+            StorePixels<S>(Lanes512.Load(kept), Lanes512.Load(kept + N), Lanes512.Load(second), Lanes512.Load(second + N), v, stride);
+    }
+
+    /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of six; may be written where they lie.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void ComplexRows(float* rows, float* to)
+    {
+        Lanes512 a0 = Lanes512.Load(rows), a1 = Lanes512.Load(rows + N), a2 = Lanes512.Load(rows + 2 * N), a3 = Lanes512.Load(rows + 3 * N), a4 = Lanes512.Load(rows + 4 * N);
+        Lanes512 a5 = Lanes512.Load(rows + 5 * N), b0 = Lanes512.Load(rows + 6 * N), b1 = Lanes512.Load(rows + 7 * N), b2 = Lanes512.Load(rows + 8 * N);
+        Lanes512 b3 = Lanes512.Load(rows + 9 * N), b4 = Lanes512.Load(rows + 10 * N), b5 = Lanes512.Load(rows + 11 * N);
+        StoreTwo(a0 - a4, b0 - b4, to);
+        Lanes512 evenA = a2 + a4, oddA = a1 + a3, evenB = b2 + b4, oddB = b1 + b3;
+        StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
+        StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
+        StoreTwo(a5 - a1, b5 - b1, to + 6 * N);
+        Lanes512 rr = a4 - a2, ri = a3 - a1, ir = b4 - b2, ii = b3 - b1;
+        StoreTwo(rr - ii, ri + ir, to + 8 * N);
+        StoreTwo(rr + ii, ir - ri, to + 10 * N);
+    }
+
+    private static void OutputGradientLower(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    {
+        // 0, 1, −1 and infinity.
+        float* x = scratch, y = scratch + 16 * N;
+        for (int j = 0; j < 4; j++, dy += pixel, x += N, y += N)
+        {
+            OutputGradientRealColumn(dy, row, x);
+            OutputGradientRealColumn(dy + second, row, y);
+        }
+        x = scratch;
+        y = scratch + 16 * N;
+        for (int i = 0; i < 3; i++, x += 4 * N, y += 4 * N, v += RealRow * stride)
+        {
+            Lanes512 x0 = Lanes512.Load(x), x1 = Lanes512.Load(x + N), x2 = Lanes512.Load(x + 2 * N), x3 = Lanes512.Load(x + 3 * N);
+            Lanes512 y0 = Lanes512.Load(y), y1 = Lanes512.Load(y + N), y2 = Lanes512.Load(y + 2 * N), y3 = Lanes512.Load(y + 3 * N);
+            Lanes512 evenX = x0 + x2, oddX = x1 + x3, evenY = y0 + y2, oddY = y1 + y3;
+            Pairs.Store(x0, y0, v);
+            Pairs.Store(evenX + oddX, evenY + oddY, v + stride);
+            Pairs.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
+            Pairs.Store(x3, y3, v + 3 * stride);
+            StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 4 * stride, stride);
+        }
+        Pairs.Store(Lanes512.Load(x), Lanes512.Load(y), v);
+        Pairs.Store(Lanes512.Load(x + 3 * N), Lanes512.Load(y + 3 * N), v + stride);
+    }
+
+    private static void OutputGradientUpper(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    {
+        // i and infinity.
+        float* x = scratch, y = scratch + 12 * N;
+        for (int j = 0; j < 4; j++, dy += pixel, x += N, y += N)
+        {
+            OutputGradientUpperColumn(dy, row, x);
+            OutputGradientUpperColumn(dy + second, row, y);
+        }
+        x = scratch;
+        y = scratch + 12 * N;
+        float* infinityX = x + 8 * N, infinityY = y + 8 * N;
+        Lanes512 x0 = Lanes512.Load(infinityX), x1 = Lanes512.Load(infinityX + N), x2 = Lanes512.Load(infinityX + 2 * N), x3 = Lanes512.Load(infinityX + 3 * N);
+        Lanes512 y0 = Lanes512.Load(infinityY), y1 = Lanes512.Load(infinityY + N), y2 = Lanes512.Load(infinityY + 2 * N), y3 = Lanes512.Load(infinityY + 3 * N);
+        Pairs.Store(x0 + x2 + (x1 + x3), y0 + y2 + (y1 + y3), v);
+        Pairs.Store(x0 + x2 - (x1 + x3), y0 + y2 - (y1 + y3), v + stride);
+        StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 2 * stride, stride);
+
+        float* numbersX = scratch + 24 * N, numbersY = scratch + 36 * N;
+        OutputGradientComplexRows(x, numbersX);
+        OutputGradientComplexRows(y, numbersY);
+        v += 5 * stride;
+        for (int i = 0; i < 6; i++, numbersX += 2 * N, numbersY += 2 * N, v += 3 * stride)
+            StoreGradient(Lanes512.Load(numbersX), Lanes512.Load(numbersX + N), Lanes512.Load(numbersY), Lanes512.Load(numbersY + N), v, stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputGradientRealColumn(float* dy, nint row, float* to)
+    {
+        Lanes512 y0 = Lanes512.Load(dy), y1 = Lanes512.Load(dy + row), y2 = Lanes512.Load(dy + 2 * row), y3 = Lanes512.Load(dy + 3 * row), even = y0 + y2, odd = y1 + y3;
+        Lanes512.Store(y0, to);
+        Lanes512.Store(even + odd, to + 4 * N);
+        Lanes512.Store(even - odd, to + 8 * N);
+        Lanes512.Store(y3, to + 12 * N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputGradientUpperColumn(float* dy, nint row, float* to)
+    {
+        Lanes512 y0 = Lanes512.Load(dy), y1 = Lanes512.Load(dy + row), y2 = Lanes512.Load(dy + 2 * row), y3 = Lanes512.Load(dy + 3 * row);
+        Lanes512.Store(y0 - y2, to);
+        Lanes512.Store(y3 - y1, to + 4 * N);
+        Lanes512.Store(y3, to + 8 * N);
+    }
+
+    /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputGradientComplexRows(float* rows, float* to)
+    {
+        Lanes512 a0 = Lanes512.Load(rows), a1 = Lanes512.Load(rows + N), a2 = Lanes512.Load(rows + 2 * N), a3 = Lanes512.Load(rows + 3 * N);
+        Lanes512 b0 = Lanes512.Load(rows + 4 * N), b1 = Lanes512.Load(rows + 5 * N), b2 = Lanes512.Load(rows + 6 * N), b3 = Lanes512.Load(rows + 7 * N);
+        StoreTwo(a0, b0, to);
+        Lanes512 evenA = a0 + a2, oddA = a1 + a3, evenB = b0 + b2, oddB = b1 + b3;
+        StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
+        StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
+        StoreTwo(a3, b3, to + 6 * N);
+        Lanes512 rr = a0 - a2, ri = a3 - a1, ir = b0 - b2, ii = b3 - b1;
+        StoreTwo(rr - ii, ri + ir, to + 8 * N);
+        StoreTwo(rr + ii, ir - ri, to + 10 * N);
+    }
+
+    /// <summary>Of two inputs, whose numbers lie 18 registers apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WeightRealRow(float* three, ushort* u, nint stride)
+    {
+        Lanes512 x0 = Lanes512.Load(three), x1 = Lanes512.Load(three + N), x2 = Lanes512.Load(three + 2 * N);
+        three += 18 * N;
+        Lanes512 y0 = Lanes512.Load(three), y1 = Lanes512.Load(three + N), y2 = Lanes512.Load(three + 2 * N);
+        var (zeroX, oneX, minusX, infinityX) = WeightReal(x0, x1, x2);
+        var (zeroY, oneY, minusY, infinityY) = WeightReal(y0, y1, y2);
+        Pairs.Store(zeroX, zeroY, u);
+        Pairs.Store(oneX, oneY, u + stride);
+        Pairs.Store(minusX, minusY, u + 2 * stride);
+        Pairs.Store(infinityX, infinityY, u + 3 * stride);
+        var (reX, imX) = WeightComplex(x0, x1, x2);
+        var (reY, imY) = WeightComplex(y0, y1, y2);
+        StoreWeights(reX, imX, reY, imY, u + 4 * stride, stride);
+    }
+
+    /// <summary>Of two inputs, whose numbers lie 18 registers apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WeightComplexRows(float* rows, ushort* u, nint stride)
+    {
+        float* next = rows + 18 * N;
+        Lanes512 x0 = Lanes512.Load(rows), x1 = Lanes512.Load(rows + N), x2 = Lanes512.Load(rows + 2 * N);
+        Lanes512 z0 = Lanes512.Load(rows + 3 * N), z1 = Lanes512.Load(rows + 4 * N), z2 = Lanes512.Load(rows + 5 * N);
+        Lanes512 y0 = Lanes512.Load(next), y1 = Lanes512.Load(next + N), y2 = Lanes512.Load(next + 2 * N);
+        Lanes512 w0 = Lanes512.Load(next + 3 * N), w1 = Lanes512.Load(next + 4 * N), w2 = Lanes512.Load(next + 5 * N);
+        var (zeroX, oneX, minusX, infinityX) = WeightReal(x0, x1, x2);
+        var (zeroZ, oneZ, minusZ, infinityZ) = WeightReal(z0, z1, z2);
+        var (zeroY, oneY, minusY, infinityY) = WeightReal(y0, y1, y2);
+        var (zeroW, oneW, minusW, infinityW) = WeightReal(w0, w1, w2);
+        StoreWeights(zeroX, zeroZ, zeroY, zeroW, u, stride);
+        StoreWeights(oneX, oneZ, oneY, oneW, u + 3 * stride, stride);
+        StoreWeights(minusX, minusZ, minusY, minusW, u + 6 * stride, stride);
+        StoreWeights(infinityX, infinityZ, infinityY, infinityW, u + 9 * stride, stride);
+        Lanes512 half = Lanes512.All(0.5f);
+        var (rrX, riX) = WeightComplex(x0 * half, x1 * half, x2 * half);
+        var (irX, iiX) = WeightComplex(z0 * half, z1 * half, z2 * half);
+        var (rrY, riY) = WeightComplex(y0 * half, y1 * half, y2 * half);
+        var (irY, iiY) = WeightComplex(w0 * half, w1 * half, w2 * half);
+        StoreWeights(rrX - iiX, riX + irX, rrY - iiY, riY + irY, u + 12 * stride, stride);
+        StoreWeights(rrX + iiX, irX - riX, rrY + iiY, irY - riY, u + 15 * stride, stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 Zero, Lanes512 One, Lanes512 Minus, Lanes512 Infinity) WeightReal(Lanes512 g0, Lanes512 g1, Lanes512 g2)
+    {
+        Lanes512 quarter = Lanes512.All(0.25f), even = (g0 + g2) * quarter, odd = g1 * quarter;
+        return (g0, even + odd, even - odd, g2);
+    }
+
+    /// <remarks>Twice the value: that at −i gives as much.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 Re, Lanes512 Im) WeightComplex(Lanes512 g0, Lanes512 g1, Lanes512 g2)
+    {
+        Lanes512 half = Lanes512.All(0.5f);
+        return ((g0 - g2) * half, g1 * half);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 Y0, Lanes512 Y1, Lanes512 Y2, Lanes512 Y3) Output(Lanes512 m0, Lanes512 m1, Lanes512 m2, Lanes512 re, Lanes512 im, Lanes512 m5)
+    {
+        Lanes512 even = m1 + m2, odd = m1 - m2;
+        return (m0 + even + re, odd - im, even - re, odd + im + m5);
+    }
+
+    /// <summary>Real and imaginary part of a complex product.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 Re, Lanes512 Im) Number(float* m, nint next)
+    {
+        Lanes512 first = Lanes512.Load(m), second = Lanes512.Load(m + next), difference = first - second;
+        return (first + second, difference + difference);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputColumn(float* m, nint stride, Lanes512 re, Lanes512 im, float* to)
+    {
+        var (y0, y1, y2, y3) = Output(Lanes512.Load(m), Lanes512.Load(m + 6 * stride), Lanes512.Load(m + 12 * stride), re, im, Lanes512.Load(m + 30 * stride));
+        StoreColumn(y0, y1, y2, y3, to);
+    }
+
+    /// <summary>The columns of i, of which the real rows hold complex numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OutputColumns(float* m, nint stride, Lanes512 rr, Lanes512 ir, Lanes512 ri, Lanes512 ii, float* to)
+    {
+        var (re0, im0) = Number(m, stride);
+        var (re1, im1) = Number(m + 6 * stride, stride);
+        var (re2, im2) = Number(m + 12 * stride, stride);
+        var (re5, im5) = Number(m + 30 * stride, stride);
+        var (y0, y1, y2, y3) = Output(re0, re1, re2, rr, ir, re5);
+        StoreColumn(y0, y1, y2, y3, to);
+        (y0, y1, y2, y3) = Output(im0, im1, im2, ri, ii, im5);
+        StoreColumn(y0, y1, y2, y3, to + N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreColumn(Lanes512 y0, Lanes512 y1, Lanes512 y2, Lanes512 y3, float* to)
+    {
+        Lanes512.Store(y0, to);
+        Lanes512.Store(y1, to + 6 * N);
+        Lanes512.Store(y2, to + 12 * N);
+        Lanes512.Store(y3, to + 18 * N);
+    }
+
+    /// <summary>The real and the imaginary part of Σ (a − bi)(p + qi), of the sums of ap, (a + 2b)(p − 2q) and (a − 2b)(p + 2q).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 Re, Lanes512 Im) Sums(float* u, nint stride)
+    {
+        Lanes512 second = Lanes512.Load(u + stride), third = Lanes512.Load(u + 2 * stride);
+        return (Lanes512.Fma(second + third, Lanes512.All(-0.125f), Lanes512.Load(u) * Lanes512.All(1.25f)), (third - second) * Lanes512.All(0.25f));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 G0, Lanes512 G1, Lanes512 G2) WeightGradientOfRow(float* u, nint stride)
+    {
+        var (re, im) = Sums(u + 4 * stride, stride);
+        return WeightGradient(Lanes512.Load(u), Lanes512.Load(u + stride), Lanes512.Load(u + 2 * stride), re, im, Lanes512.Load(u + 3 * stride));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Lanes512 G0, Lanes512 G1, Lanes512 G2) WeightGradient(Lanes512 u0, Lanes512 u1, Lanes512 u2, Lanes512 re, Lanes512 im, Lanes512 u5)
+    {
+        Lanes512 quarter = Lanes512.All(0.25f), half = Lanes512.All(0.5f), even = (u1 + u2) * quarter;
+        re *= half;
+        return (u0 + even + re, Lanes512.Fma(u1 - u2, quarter, im * half), even - re + u5);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StorePixels<S>(Lanes512 a, Lanes512 b, Lanes512 secondA, Lanes512 secondB, ushort* v, nint stride)
+        where S : struct, ITwoRegisters
+    {
+        Lanes512 twice = b + b, secondTwice = secondB + secondB;
+        S.Store(a, secondA, v);
+        S.Store(a + twice, secondA + secondTwice, v + stride);
+        S.Store(a - twice, secondA - secondTwice, v + 2 * stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreWeights(Lanes512 c, Lanes512 d, Lanes512 secondC, Lanes512 secondD, ushort* u, nint stride)
+    {
+        Lanes512 first = Lanes512.All(0.625f), eighth = Lanes512.All(-0.125f), quarter = Lanes512.All(0.25f), minusQuarter = Lanes512.All(-0.25f);
+        Pairs.Store(c * first, secondC * first, u);
+        c *= eighth;
+        secondC *= eighth;
+        Pairs.Store(Lanes512.Fma(d, minusQuarter, c), Lanes512.Fma(secondD, minusQuarter, secondC), u + stride);
+        Pairs.Store(Lanes512.Fma(d, quarter, c), Lanes512.Fma(secondD, quarter, secondC), u + 2 * stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreGradient(Lanes512 p, Lanes512 q, Lanes512 secondP, Lanes512 secondQ, ushort* v, nint stride)
+    {
+        Lanes512 twice = q + q, secondTwice = secondQ + secondQ;
+        Pairs.Store(p, secondP, v);
+        Pairs.Store(p - twice, secondP - secondTwice, v + stride);
+        Pairs.Store(p + twice, secondP + secondTwice, v + 2 * stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreTwo(Lanes512 re, Lanes512 im, float* to)
+    {
+        Lanes512.Store(re, to);
+        Lanes512.Store(im, to + N);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreThree(Lanes512 first, Lanes512 second, Lanes512 third, float* to, nint next)
+    {
+        Lanes512.Store(first, to);
+        Lanes512.Store(second, to + next);
+        Lanes512.Store(third, to + 2 * next);
+    }
+
+    /// <summary>How two registers become 32 numbers of bfloat16.</summary>
+    private interface ITwoRegisters
+    {
+        static abstract void Store(Lanes512 first, Lanes512 second, ushort* to);
+    }
+
+    /// <summary>One after the other.</summary>
+    private readonly struct Sequence : ITwoRegisters
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(Lanes512 first, Lanes512 second, ushort* to) => BFloat16Layout.StoreNear(first, second, to);
+    }
+
+    /// <summary>Number by number.</summary>
+    private readonly struct Pairs : ITwoRegisters
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(Lanes512 first, Lanes512 second, ushort* to) => BFloat16Layout.StorePairsNear(first, second, to);
+    }
+}

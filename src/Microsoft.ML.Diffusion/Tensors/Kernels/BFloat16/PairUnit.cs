@@ -1,0 +1,21 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>A matrix unit that multiplies in vector registers: a few rows at a time, and factors that both lie in pairs. 3x3 convolutions run over it by <see cref="ComplexPoints"/>.</summary>
+internal abstract unsafe class PairUnit : MatrixUnit
+{
+    /// <summary>Rows that it multiplies together.</summary>
+    public const int RowMultiple = 8;
+
+    /// <summary>C = A·B or C += A·B for a number of rows.</summary>
+    /// <param name="product">The factors; <see cref="BlockProduct.ASecond"/> is left alone.</param>
+    /// <param name="rows">Rows of A and C, a multiple of <see cref="RowMultiple"/>.</param>
+    public abstract void MultiplyRows(BlockProduct* product, int rows);
+
+    /// <summary>C = Aᵀ·B or C += Aᵀ·B of factors whose rows 2i and 2i + 1 lie together as pairs of bfloat16, a pair for each column.</summary>
+    /// <param name="product">
+    /// The factors: strides are from a row of pairs to the next, of which there are <see cref="BlockProduct.Steps"/>; <see cref="BlockProduct.ASecond"/>,
+    /// <see cref="BlockProduct.Offsets"/> and <see cref="BlockProduct.BStep"/> are left alone.
+    /// </param>
+    /// <param name="rows">Columns of A, rows of C; a multiple of <see cref="RowMultiple"/>.</param>
+    public abstract void MultiplyPairs(BlockProduct* product, int rows);
+}

@@ -1,0 +1,136 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>
+/// What varies between kinds of F(4x4, 3x3): the points that a tile is evaluated at as a polynomial, and what multiplies the values. Transformed pixels and weights lie in memory as
+/// matrices, whose products are added up to 36 values a tile and output.
+/// </summary>
+/// <typeparam name="L">The register.</typeparam>
+internal unsafe interface IWinogradPoints<L>
+    where L : unmanaged, ILanes<L>
+{
+    /// <summary>Matrices of transformed pixels, and as many of weights.</summary>
+    static abstract int Matrices { get; }
+
+    /// <summary>Matrices that each of two halves of a weight's gradient sums up.</summary>
+    static abstract int HalfMatrices { get; }
+
+    /// <summary>Tiles whose pixels the gradient of a weight multiplies at least.</summary>
+    static abstract int TileMultiple { get; }
+
+    /// <summary>Registers of floats that <see cref="Input"/> works in; the other transforms need no more, but <see cref="Weights"/>.</summary>
+    static abstract int ScratchRegisters { get; }
+
+    /// <summary>Floats of memory that so many numbers of a matrix take.</summary>
+    static abstract nint Floats(nint numbers);
+
+    /// <summary>Tiles for which there is room in the matrices.</summary>
+    static abstract int Rows(int tiles);
+
+    /// <summary>The width of the narrowest panel of outputs.</summary>
+    static abstract int LeastPanel { get; }
+
+    /// <summary>The width of the panel of outputs that begins at one; all but the last few are equally wide.</summary>
+    /// <param name="outputs">All of them, a multiple of the lanes.</param>
+    /// <param name="output">Where the panel begins.</param>
+    static abstract int PanelAt(int outputs, int output);
+
+    /// <summary>Where the panel begins that has an output.</summary>
+    /// <param name="outputs">All of them, a multiple of the lanes.</param>
+    /// <param name="output">The output.</param>
+    static abstract int PanelStart(int outputs, int output);
+
+    /// <summary>Bᵀ d B: 6x6 pixels, all channels.</summary>
+    /// <param name="d">The tile's first pixel.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="v">The first matrix.</param>
+    /// <param name="tile">The tile's row in each matrix.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    static abstract void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch);
+
+    /// <summary>G g Gᵀ: the 3x3 weights of a register's width of inputs and of outputs.</summary>
+    /// <param name="g">The first input's first weight.</param>
+    /// <param name="input">From an input's weights to the next input's.</param>
+    /// <param name="row">From a row of the kernel to the next.</param>
+    /// <param name="column">From a column to the next.</param>
+    /// <param name="u">The first matrix, the panel's first column.</param>
+    /// <param name="at">Which row of the matrix the first input is.</param>
+    /// <param name="output">Which column of the panel the first output is.</param>
+    /// <param name="width">Columns of the panel.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="scratch">18 registers for each input.</param>
+    static abstract void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch);
+
+    /// <summary>(G g Gᵀ) ⊙ (Bᵀ d B), summed over channels: a panel of outputs.</summary>
+    /// <param name="v">The matrices of pixels, [tiles, inputs].</param>
+    /// <param name="vStride">From one to the next.</param>
+    /// <param name="u">The matrices of weights, from the panel's first column on.</param>
+    /// <param name="uStride">From one to the next.</param>
+    /// <param name="m">36 matrices [tiles, width], written; there is room for <see cref="Rows"/>.</param>
+    /// <param name="mStride">From one to the next.</param>
+    /// <param name="tiles">Rows that are needed.</param>
+    /// <param name="width">Columns of the panel.</param>
+    /// <param name="inputs">Channels.</param>
+    void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs);
+
+    /// <summary>Aᵀ m A: 36 values to 4x4 outputs, a register of channels.</summary>
+    /// <param name="m">The first value.</param>
+    /// <param name="stride">From a value to the next.</param>
+    /// <param name="y">The tile's first pixel.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="pixel">From a pixel to the next.</param>
+    /// <param name="bias">Added to each output.</param>
+    /// <param name="addend">A tile that lies as y does, added; or null.</param>
+    /// <param name="scratch">24 registers.</param>
+    /// <typeparam name="E">The outputs' numbers.</typeparam>
+    static abstract void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
+        where E : unmanaged, IElement<E, L>;
+
+    /// <summary>Half of Bᵀ d B of two tiles, all channels.</summary>
+    /// <param name="d">The first pixel of the first tile.</param>
+    /// <param name="next">From there to the second tile's.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="v">The half's first matrix.</param>
+    /// <param name="tile">The first tile's row in each matrix, even.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    static abstract void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch);
+
+    /// <summary>Half of A dY Aᵀ of two tiles, all channels.</summary>
+    /// <param name="dy">The first pixel of the first tile.</param>
+    /// <param name="next">From there to the second tile's.</param>
+    /// <param name="row">From a row of pixels to the next.</param>
+    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="v">The half's first matrix.</param>
+    /// <param name="tile">The first tile's row in each matrix, even.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    static abstract void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch);
+
+    /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, added to one half's sums.</summary>
+    /// <param name="dy">The half's matrices of the gradient, [tiles, outputs].</param>
+    /// <param name="dyStride">From one to the next.</param>
+    /// <param name="outputs">Columns of them.</param>
+    /// <param name="first">The first column to be multiplied.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="x">The half's matrices of pixels, [tiles, inputs].</param>
+    /// <param name="xStride">From one to the next.</param>
+    /// <param name="inputs">Columns of them.</param>
+    /// <param name="sums">[count, inputs] for each matrix, added to.</param>
+    /// <param name="sumStride">From one to the next.</param>
+    /// <param name="tiles">A multiple of <see cref="TileMultiple"/>.</param>
+    void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles);
+
+    /// <summary>Gᵀ u G of one half's sums, a register of inputs: its part of the gradient of 3x3 weights.</summary>
+    /// <param name="u">The first sum.</param>
+    /// <param name="stride">From a matrix to the next.</param>
+    /// <param name="upper">Whether the second half.</param>
+    /// <param name="g">Where the first weight's part goes.</param>
+    /// <param name="next">From a weight to the next.</param>
+    /// <param name="scratch">18 registers.</param>
+    static abstract void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch);
+}
