@@ -50,7 +50,14 @@ internal readonly unsafe struct WideElement<L>(float value) : IElement<WideEleme
     public static WideElement<L> Of(float number) => new(number);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Read(WideElement<L>* from, int count, float* to) => new ReadOnlySpan<float>(from, count).CopyTo(new Span<float>(to, count));
+    public static void Read(WideElement<L>* from, int count, float* to)
+    {
+        int i = 0;
+        for (; i <= count - L.Count; i += L.Count)
+            L.Store(Load(from + i), to + i);
+        for (; i < count; i++)
+            to[i] = from[i]._value;
+    }
 }
 
 /// <summary>A bfloat16: the upper half of a float32.</summary>

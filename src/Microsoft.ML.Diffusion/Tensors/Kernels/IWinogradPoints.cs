@@ -14,9 +14,6 @@ internal unsafe interface IWinogradPoints<L>
     /// <summary>Matrices that each of two halves of a weight's gradient sums up.</summary>
     static abstract int HalfMatrices { get; }
 
-    /// <summary>Tiles whose pixels the gradient of a weight multiplies at least.</summary>
-    static abstract int TileMultiple { get; }
-
     /// <summary>Registers of floats that <see cref="Input"/> works in; the other transforms need no more, but <see cref="Weights"/>.</summary>
     static abstract int ScratchRegisters { get; }
 
@@ -39,15 +36,17 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="output">The output.</param>
     static abstract int PanelStart(int outputs, int output);
 
-    /// <summary>Bᵀ d B: 6x6 pixels, all channels.</summary>
+    /// <summary>Bᵀ d B: 6x6 pixels, some channels.</summary>
     /// <param name="d">The tile's first pixel.</param>
     /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="count">Channels, the distance from a pixel to the next.</param>
     /// <param name="v">The first matrix.</param>
     /// <param name="tile">The tile's row in each matrix.</param>
+    /// <param name="first">Which column the first channel is.</param>
+    /// <param name="channels">Columns of the matrices.</param>
     /// <param name="stride">From a matrix to the next.</param>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
-    static abstract void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch);
+    static abstract void Input(float* d, nint row, int count, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
     /// <summary>G g Gᵀ: the 3x3 weights of a register's width of inputs and of outputs.</summary>
     /// <param name="g">The first input's first weight.</param>
@@ -87,29 +86,33 @@ internal unsafe interface IWinogradPoints<L>
     static abstract void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, L>;
 
-    /// <summary>Half of Bᵀ d B of two tiles, all channels.</summary>
+    /// <summary>Half of Bᵀ d B of two tiles, some channels.</summary>
     /// <param name="d">The first pixel of the first tile.</param>
     /// <param name="next">From there to the second tile's.</param>
     /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="count">Channels, the distance from a pixel to the next.</param>
     /// <param name="upper">Whether the second half.</param>
     /// <param name="v">The half's first matrix.</param>
     /// <param name="tile">The first tile's row in each matrix, even.</param>
+    /// <param name="first">Which column the first channel is.</param>
+    /// <param name="channels">Columns of the matrices.</param>
     /// <param name="stride">From a matrix to the next.</param>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
-    static abstract void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch);
+    static abstract void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
-    /// <summary>Half of A dY Aᵀ of two tiles, all channels.</summary>
+    /// <summary>Half of A dY Aᵀ of two tiles, some channels.</summary>
     /// <param name="dy">The first pixel of the first tile.</param>
     /// <param name="next">From there to the second tile's.</param>
     /// <param name="row">From a row of pixels to the next.</param>
-    /// <param name="channels">From a pixel to the next.</param>
+    /// <param name="count">Channels, the distance from a pixel to the next.</param>
     /// <param name="upper">Whether the second half.</param>
     /// <param name="v">The half's first matrix.</param>
     /// <param name="tile">The first tile's row in each matrix, even.</param>
+    /// <param name="first">Which column the first channel is.</param>
+    /// <param name="channels">Columns of the matrices.</param>
     /// <param name="stride">From a matrix to the next.</param>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
-    static abstract void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch);
+    static abstract void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
     /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, added to one half's sums.</summary>
     /// <param name="dy">The half's matrices of the gradient, [tiles, outputs].</param>
@@ -122,7 +125,7 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="inputs">Columns of them.</param>
     /// <param name="sums">[count, inputs] for each matrix, added to.</param>
     /// <param name="sumStride">From one to the next.</param>
-    /// <param name="tiles">A multiple of <see cref="TileMultiple"/>.</param>
+    /// <param name="tiles">An even number.</param>
     void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles);
 
     /// <summary>Gᵀ u G of one half's sums, a register of inputs: its part of the gradient of 3x3 weights.</summary>

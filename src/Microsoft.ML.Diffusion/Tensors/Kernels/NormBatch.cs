@@ -90,18 +90,25 @@ internal sealed unsafe class NormBatch
     /// <param name="image">Which image.</param>
     /// <param name="factor">[channels], filled.</param>
     /// <param name="offset">[channels], filled.</param>
+    public void Factors(int image, float* factor, float* offset) => Factors(image, new(0, Channels), factor, offset);
+
+    /// <summary>The same of some channels.</summary>
+    /// <param name="image">Which image.</param>
+    /// <param name="range">Which channels.</param>
+    /// <param name="factor">[range], filled.</param>
+    /// <param name="offset">[range], filled.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Factors(int image, float* factor, float* offset)
+    public void Factors(int image, ChannelRange range, float* factor, float* offset)
     {
         float* means = _statistics + (nint)image * 2 * Settings.Groups, inverses = means + Settings.Groups;
         float* scale = _film is null ? null : _film + (nint)image * _filmRow;
         int width = Channels / Settings.Groups;
-        for (int c = 0; c < Channels; c++)
+        for (int c = range.First; c < range.End; c++)
         {
             double a = (double)inverses[c / width] * _weight[c], b = _bias[c] - means[c / width] * a;
             double film = scale is null ? 1 : 1.0 + scale[c];
-            factor[c] = (float)(a * film);
-            offset[c] = (float)(b * film + (scale is null ? 0 : scale[Channels + c]));
+            *factor++ = (float)(a * film);
+            *offset++ = (float)(b * film + (scale is null ? 0 : scale[Channels + c]));
         }
     }
 

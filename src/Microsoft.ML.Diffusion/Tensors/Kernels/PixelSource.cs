@@ -12,8 +12,12 @@ internal abstract unsafe class PixelSource
     /// <param name="width">Pixels of a row.</param>
     /// <param name="channels">Numbers of a pixel.</param>
     /// <param name="doubled">Whether each pixel is to be read four times.</param>
-    public static PixelSource Of(float* pixels, int height, int width, int channels, bool doubled = false) =>
-        Of<Lanes128, WideElement<Lanes128>>((WideElement<Lanes128>*)pixels, height, width, channels, doubled);
+    public static PixelSource Of(float* pixels, int height, int width, int channels, bool doubled = false) => Lanes.Dividing(channels) switch
+    {
+        16 => Of<Lanes512, WideElement<Lanes512>>((WideElement<Lanes512>*)pixels, height, width, channels, doubled),
+        8 => Of<Lanes256, WideElement<Lanes256>>((WideElement<Lanes256>*)pixels, height, width, channels, doubled),
+        _ => Of<Lanes128, WideElement<Lanes128>>((WideElement<Lanes128>*)pixels, height, width, channels, doubled),
+    };
 
     /// <summary>Images of bfloat16.</summary>
     /// <param name="pixels">[images, height, width, channels].</param>
@@ -24,23 +28,28 @@ internal abstract unsafe class PixelSource
     public static PixelSource Of(ushort* pixels, int height, int width, int channels, bool doubled = false) =>
         Of<Lanes512, NarrowElement>((NarrowElement*)pixels, height, width, channels, doubled);
 
+    /// <summary>The most channels that are read at a time.</summary>
+    public const int MostChannels = 128;
+
     /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>
-    public virtual int Room => 0;
+    public const int Room = 2 * MostChannels;
 
     /// <summary>Prepares what the rows of an image share.</summary>
     /// <param name="image">Which image.</param>
+    /// <param name="channels">Which channels, at most <see cref="MostChannels"/>.</param>
     /// <param name="room">[<see cref="Room"/>], filled.</param>
-    public virtual void Begin(int image, float* room)
+    public virtual void Begin(int image, ChannelRange channels, float* room)
     {
     }
 
-    /// <summary>Writes one row of one image.</summary>
+    /// <summary>Writes some channels of one row of one image.</summary>
     /// <param name="image">Which image.</param>
     /// <param name="row">Which row, inside the image.</param>
+    /// <param name="channels">Which channels, those of <see cref="Begin"/>.</param>
     /// <param name="room">As <see cref="Begin"/> left it.</param>
     /// <param name="to">[width, stride]; what lies between channels and stride is left alone.</param>
     /// <param name="stride">From a pixel to the next, at least the channels.</param>
-    public abstract void Read(int image, int row, float* room, float* to, int stride);
+    public abstract void Read(int image, int row, ChannelRange channels, float* room, float* to, int stride);
 
     private static PixelSource Of<L, E>(E* pixels, int height, int width, int channels, bool doubled)
         where L : unmanaged, ILanes<L>
@@ -60,16 +69,11 @@ internal sealed unsafe class ImageSource<L, E>(E* pixels, int height, int width,
     where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
-    public override void Read(int image, int row, float* room, float* to, int stride)
+    public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride)
     {
-        E* from = pixels + ((nint)image * height + row) * width * channels;
-        if (stride == channels)
-        {
-            E.Read(from, width * channels, to);
-            return;
-        }
+        E* from = pixels + ((nint)image * height + row) * width * channels + range.First;
         for (int x = 0; x < width; x++, from += channels, to += stride)
-            E.Read(from, channels, to);
+            E.Read(from, range.Count, to);
     }
 }
 
@@ -85,13 +89,13 @@ internal sealed unsafe class DoubledSource<L, E>(E* pixels, int height, int widt
     where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
-    public override void Read(int image, int row, float* room, float* to, int stride)
+    public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride)
     {
-        E* from = pixels + ((nint)image * height + row / 2) * width * channels;
+        E* from = pixels + ((nint)image * height + row / 2) * width * channels + range.First;
         for (int x = 0; x < width; x++, from += channels, to += 2 * stride)
         {
-            E.Read(from, channels, to);
-            E.Read(from, channels, to + stride);
+            E.Read(from, range.Count, to);
+            E.Read(from, range.Count, to + stride);
         }
     }
 }
@@ -105,12 +109,9 @@ internal sealed unsafe class NormSource<L, E>(NormBatch norm) : PixelSource
     where E : unmanaged, IElement<E, L>
 {
     /// <inheritdoc/>
-    public override int Room => 2 * norm.Channels;
+    public override void Begin(int image, ChannelRange channels, float* room) => norm.Factors(image, channels, room, room + MostChannels);
 
     /// <inheritdoc/>
-    public override void Begin(int image, float* room) => norm.Factors(image, room, room + norm.Channels);
-
-    /// <inheritdoc/>
-    public override void Read(int image, int row, float* room, float* to, int stride) => NormKernel<L, E>.Apply(
-        norm.Image<E>(image) + (nint)row * norm.Width * norm.Channels, norm.Width, norm.Channels, norm.Channels, room, room + norm.Channels, norm.Settings.Silu, (WideElement<L>*)to, stride);
+    public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride) => NormKernel<L, E>.Apply(
+        norm.Image<E>(image) + (nint)row * norm.Width * norm.Channels + range.First, norm.Width, range.Count, norm.Channels, room, room + MostChannels, norm.Settings.Silu, (WideElement<L>*)to, stride);
 }

@@ -21,8 +21,6 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     /// <remarks>Three of six rows of a tile's values.</remarks>
     public static int HalfMatrices => 18;
 
-    public static int TileMultiple => 2;
-
     public static int ScratchRegisters => 36;
 
     public static int LeastPanel => L.Count;
@@ -36,11 +34,11 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     public static int PanelStart(int outputs, int output) => MatrixKernel<L>.PanelStart(outputs, output);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch)
+    public static void Input(float* d, nint row, int count, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        v += tile * channels;
-        for (int c = 0; c < channels; c += L.Count)
-            Input(d + c, row, channels, v + c, stride, scratch);
+        v += tile * channels + first;
+        for (int c = 0; c < count; c += L.Count)
+            Input(d + c, row, count, v + c, stride, scratch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -52,24 +50,24 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        v += tile * channels;
-        for (int c = 0; c < channels; c += L.Count)
+        v += tile * channels + first;
+        for (int c = 0; c < count; c += L.Count)
         {
-            InputHalf(d + c, row, channels, upper, v + c, stride, scratch);
-            InputHalf(d + next + c, row, channels, upper, v + channels + c, stride, scratch);
+            InputHalf(d + c, row, count, upper, v + c, stride, scratch);
+            InputHalf(d + next + c, row, count, upper, v + channels + c, stride, scratch);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        v += tile * channels;
-        for (int c = 0; c < channels; c += L.Count)
+        v += tile * channels + first;
+        for (int c = 0; c < count; c += L.Count)
         {
-            OutputGradientHalf(dy + c, row, channels, upper, v + c, stride, scratch);
-            OutputGradientHalf(dy + next + c, row, channels, upper, v + channels + c, stride, scratch);
+            OutputGradientHalf(dy + c, row, count, upper, v + c, stride, scratch);
+            OutputGradientHalf(dy + next + c, row, count, upper, v + channels + c, stride, scratch);
         }
     }
 

@@ -37,71 +37,33 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Accumulate(GradientWork work, bool upper, int share)
     {
-        int n = L.Count, half = P.HalfMatrices, inputs = work.Inputs, across = work.Across;
+        int n = L.Count, half = P.HalfMatrices, inputs = work.Inputs;
         var (first, outputs) = work.Share(share);
-        bool once = work.Tiles <= work.ChunkTiles;
+        bool once = work.Bands <= work.ChunkBands;
         int slice = once ? Math.Min(outputs, SliceOutputs) : outputs;
         nint xStride = P.Floats((nint)work.ChunkTiles * inputs) + Skew, dyStride = P.Floats((nint)work.ChunkTiles * outputs) + Skew, sumStride = (nint)slice * inputs + Skew;
-        nint inputRow = (nint)(Side * across + 2) * inputs, gradientRow = (nint)Side * across * outputs;
-        // Tiles are transformed two at a time: neighbours, or where a row of them has no even number, those of two rows.
-        int rows = across % 2 == 0 ? 1 : 2, step = rows == 1 ? 2 : 1;
-        nint inputBand = (Side + 2) * inputRow, gradientBand = Side * gradientRow;
-        nint nextInput = rows == 1 ? Side * inputs : inputBand, nextGradient = rows == 1 ? Side * outputs : gradientBand;
 
-        float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + P.ScratchRegisters * n + rows * (inputBand + gradientBand) + work.Input.Room);
-        float* dy = x + half * xStride, sums = dy + half * dyStride, scratch = sums + half * sumStride;
-        float* pixels = scratch + P.ScratchRegisters * n, gradients = pixels + rows * inputBand, room = gradients + rows * gradientBand;
+        float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + work.TransformFloats);
+        float* dy = x + half * xStride, sums = dy + half * dyStride, room = sums + half * sumStride;
         double[]? bias = work.Bias is not null && !upper ? new double[outputs] : null;
         if (!once)
             new Span<float>(sums, (int)(half * sumStride)).Clear();
 
         int filled = 0;
-        for (int band = 0; band < work.Bands; band++)
+        for (int band = 0; band < work.Bands; band += work.ChunkBands)
         {
-            int image = band / work.Down, top = band % work.Down * Side, row = band % rows;
-            float* to = pixels + row * inputBand, before = pixels + (rows - 1 - row) * inputBand, gradient = gradients + row * gradientBand;
-            if (top == 0)
-                work.Input.Begin(image, room);
-            // The last two rows of pixels are the next tiles' first.
-            int kept = top > 0 ? 2 : 0;
-            new ReadOnlySpan<float>(before + Side * inputRow, (int)(kept * inputRow)).CopyTo(new Span<float>(to, (int)(kept * inputRow)));
-            ReadRows(work.Input, work.Size, image, top - 1 + kept, Side + 2 - kept, inputs, to + kept * inputRow, room);
-            ReadGradient(work, image, top, first, outputs, gradient);
-            if (bias is not null)
-                AddPixels(gradient, Side * Side * across, bias);
-            if (row + 1 < rows)
-            {
-                if (band + 1 < work.Bands)
-                    continue;
-                new Span<float>(pixels + inputBand, (int)inputBand).Clear();
-                new Span<float>(gradients + gradientBand, (int)gradientBand).Clear();
-            }
-            for (int tile = 0; tile < across; tile += step)
-            {
-                P.InputHalf(pixels + (nint)tile * Side * inputs, nextInput, inputRow, inputs, upper, x, filled, xStride, scratch);
-                P.OutputGradientHalf(gradients + (nint)tile * Side * outputs, nextGradient, gradientRow, outputs, upper, dy, filled, dyStride, scratch);
-                filled += 2;
-                if (filled == work.ChunkTiles && !once)
-                {
-                    Multiply(0, outputs);
-                    filled = 0;
-                }
-            }
+            int end = Math.Min(work.Bands, band + work.ChunkBands);
+            FillInput(work, upper, band, end, x, xStride, room);
+            filled = FillGradient(work, upper, band, end, first, outputs, dy, dyStride, bias, room);
+            if (end < work.Bands)
+                Multiply(0, outputs);
         }
-        int missing = KernelMemory.RoundUp(filled, P.TileMultiple) - filled;
-        for (int matrix = 0; matrix < half && missing > 0; matrix++)
-        {
-            new Span<float>(x + matrix * xStride + P.Floats((nint)filled * inputs), (int)P.Floats((nint)missing * inputs)).Clear();
-            new Span<float>(dy + matrix * dyStride + P.Floats((nint)filled * outputs), (int)P.Floats((nint)missing * outputs)).Clear();
-        }
-        filled += missing;
         for (int output = 0; output < outputs; output += slice)
         {
             int count = Math.Min(slice, outputs - output);
             if (once)
                 new Span<float>(sums, (int)(half * sumStride)).Clear();
-            if (filled > 0)
-                Multiply(output, count);
+            Multiply(output, count);
             Finish(output, count);
         }
         for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
@@ -116,9 +78,67 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             for (int d = 0; d < count; d++, to += 9 * inputs, from += inputs)
             {
                 for (int c = 0; c < inputs; c += n)
-                    P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, scratch);
+                    P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, room);
             }
         }
+    }
+
+    /// <summary>Transforms the pixels of some rows of tiles, two tiles at a time: neighbours, or where a row of them has no even number, those of two rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void FillInput(GradientWork work, bool upper, int begin, int end, float* x, nint stride, float* room)
+    {
+        nint bandFloats = RowWindow.Floats(work.Size.Width, work.Inputs);
+        float* pixels = room + work.ScratchFloats;
+        for (int first = 0; first < work.Inputs; first += PixelSource.MostChannels)
+        {
+            int count = Math.Min(PixelSource.MostChannels, work.Inputs - first), filled = 0;
+            var window = new RowWindow(work.Input, work.Size, first, count, room + P.ScratchRegisters * L.Count);
+            nint next = work.PairedRows == 1 ? Side * count : bandFloats;
+            for (int band = begin; band < end; band++)
+            {
+                int row = (band - begin) % work.PairedRows;
+                window.Read(band / work.Down, band % work.Down, pixels + row * bandFloats);
+                if (row + 1 < work.PairedRows)
+                {
+                    if (band + 1 < end)
+                        continue;
+                    new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
+                }
+                for (int tile = 0; tile < work.Across; tile += 3 - work.PairedRows, filled += 2)
+                    P.InputHalf(pixels + (nint)tile * Side * count, next, window.RowFloats, count, upper, x, filled, first, work.Inputs, stride, room);
+            }
+        }
+    }
+
+    /// <summary>The same of some outputs of the gradient, whose pixels it adds up.</summary>
+    /// <returns>How many tiles, an even number.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int FillGradient(GradientWork work, bool upper, int begin, int end, int firstOutput, int outputs, float* dy, nint stride, double[]? bias, float* room)
+    {
+        float* pixels = room + work.ScratchFloats;
+        int filled = 0;
+        for (int first = 0; first < outputs; first += PixelSource.MostChannels)
+        {
+            int count = Math.Min(PixelSource.MostChannels, outputs - first), width = Side * work.Across;
+            nint rowFloats = (nint)width * count, bandFloats = Side * rowFloats, next = work.PairedRows == 1 ? Side * count : bandFloats;
+            filled = 0;
+            for (int band = begin; band < end; band++)
+            {
+                int row = (band - begin) % work.PairedRows;
+                ReadGradient(work, band / work.Down, band % work.Down * Side, firstOutput + first, count, pixels + row * bandFloats);
+                if (bias is not null)
+                    AddPixels(pixels + row * bandFloats, Side * width, bias.AsSpan(first, count));
+                if (row + 1 < work.PairedRows)
+                {
+                    if (band + 1 < end)
+                        continue;
+                    new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
+                }
+                for (int tile = 0; tile < work.Across; tile += 3 - work.PairedRows, filled += 2)
+                    P.OutputGradientHalf(pixels + (nint)tile * Side * count, next, rowFloats, count, upper, dy, filled, first, outputs, stride, room);
+            }
+        }
+        return filled;
     }
 
     /// <summary>Reads some channels of four rows of the gradient; what lies outside is zero.</summary>
@@ -130,11 +150,6 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         E* from = work.Gradient + ((nint)image * size.Height + top) * size.Width * size.Outputs + first;
         if (rows < Side || width != size.Width || valid < count)
             new Span<float>(to, Side * width * count).Clear();
-        if (count == size.Outputs && width == size.Width)
-        {
-            E.Read(from, rows * width * count, to);
-            return;
-        }
         for (int row = 0; row < rows; row++, to += (nint)width * count)
         {
             for (int x = 0; x < size.Width; x++, from += size.Outputs)
@@ -144,7 +159,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
 
     /// <summary>Adds up pixels: in float32 over these, in float64 over all.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddPixels(float* pixels, int count, double[] sums)
+    private static void AddPixels(float* pixels, int count, Span<double> sums)
     {
         float* partial = stackalloc float[L.Count];
         for (int c = 0; c < sums.Length; c += L.Count)
@@ -187,10 +202,12 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             Across = ConvolutionTiles.Along(size.Width);
             Down = ConvolutionTiles.Along(size.Height);
             Bands = size.Images * Down;
-            Tiles = (Across % 2 == 0 ? Bands : KernelMemory.RoundUp(Bands, 2)) * Across;
             // Not by the number of cores: the order of the sums hangs on it.
             int chunk = Math.Max(16, (int)(ChunkFloats / (P.HalfMatrices * P.Floats(Inputs + Outputs))));
-            ChunkTiles = KernelMemory.RoundUp(Math.Min(Tiles, chunk), P.TileMultiple);
+            PairedRows = Across % 2 == 0 ? 1 : 2;
+            ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / Across / PairedRows * PairedRows));
+            ChunkTiles = ChunkBands * Across;
+            ScratchFloats = P.ScratchRegisters * L.Count + PixelSource.Room;
             Shares = Math.Clamp((Cores.Count + 1) / 2, 1, Outputs / L.Count);
             HalfStride = (nint)Outputs * 9 * Inputs;
             Parts = KernelMemory.Shared(2 * HalfStride);
@@ -223,11 +240,20 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         /// <summary>Rows of tiles in the batch.</summary>
         public int Bands { get; }
 
-        /// <summary>Tiles of the batch, an even number: one of zeros may be among them.</summary>
-        public int Tiles { get; }
+        /// <summary>Rows of tiles of which tiles are paired: 1 where a row has an even number of them, otherwise 2.</summary>
+        public int PairedRows { get; }
 
-        /// <summary>Tiles that are transformed before their products are taken.</summary>
+        /// <summary>Rows of tiles that are transformed before their products are taken.</summary>
+        public int ChunkBands { get; }
+
+        /// <summary>Their tiles, an even number: some of zeros may be among them.</summary>
         public int ChunkTiles { get; }
+
+        /// <summary>Floats that transforms and the source of the input work in.</summary>
+        public int ScratchFloats { get; }
+
+        /// <summary>The same with those of the pixels that are read together.</summary>
+        public nint TransformFloats => ScratchFloats + PairedRows * Math.Max(RowWindow.Floats(Size.Width, Inputs), RowWindow.Floats(Size.Width, Outputs));
 
         /// <summary>Parts of the outputs; two cores work on each.</summary>
         public int Shares { get; }

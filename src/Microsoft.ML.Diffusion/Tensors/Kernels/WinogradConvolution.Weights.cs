@@ -36,6 +36,8 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         for (int first = 0; first < work.Inputs; first += n)
         {
             int count = Math.Min(n, inputs - first);
+            if (first + n < inputs)
+                CallWeights(work, first + n, output, lanes);
             if (turned && lanes == n && count == n)
             {
                 float* last = weight + ((nint)first * 9 + 8) * outputs + output;
@@ -44,6 +46,20 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             }
             Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
             P.Weights(gathered, n, 3 * n * n, n * n, u, first, column, width, stride, scratch);
+        }
+    }
+
+    /// <summary>Calls kernels from memory: they lie too far apart for a processor to see which come next.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CallWeights(Work work, int input, int output, int outputs)
+    {
+        var size = work.Size;
+        int rows = work.IsTurned ? Math.Min(L.Count, size.Inputs - input) : outputs, row = 9 * (work.IsTurned ? size.Outputs : size.Inputs), tap = row / 9;
+        float* from = work.Weight + (work.IsTurned ? (nint)input * row + output : (nint)output * row + input);
+        for (int i = 0; i < rows; i++, from += row)
+        {
+            for (int k = 0; k < 9; k++)
+                L.Prefetch(from + k * tap);
         }
     }
 

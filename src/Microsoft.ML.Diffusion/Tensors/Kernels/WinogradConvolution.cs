@@ -24,17 +24,11 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
     private const int BlockFloats = 300_000;
 
-    /// <summary>
-    /// Cores up to which each transforms all weights for itself: a line that another core has written costs more than the arithmetic. More of them would
-    /// do little else than transform.
-    /// </summary>
-    private const int FewCores = 4;
-
-    /// <summary>Whose weights lie transformed at the beginning of this thread's own memory.</summary>
-    [ThreadStatic] private static Work? s_transformed;
-
     /// <summary>Tiles of a whole batch up to which the transformed weights are the larger part: then a core transforms those that it multiplies itself.</summary>
     private const int FewTiles = 64;
+
+    /// <summary>Floats that the transforms of tiles and the source of the input work in.</summary>
+    private static int ScratchFloats => (P.ScratchRegisters + Side * Side) * L.Count + PixelSource.Room;
 
     /// <summary>y = w * x + b.</summary>
     /// <param name="points">Multiplies.</param>
@@ -53,13 +47,9 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             ApplyBySlices(work);
             return;
         }
-        if (!work.EachCoreTransforms)
-        {
-            float* u = KernelMemory.Shared(P.Matrices * work.WeightStride);
-            Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
-            work.Weights = u;
-        }
-        Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
+        float* u = KernelMemory.Shared(P.Matrices * work.WeightStride);
+        Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
+        Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, u, part / work.Splits, part % work.Splits));
     }
 
     /// <summary>The same for few tiles: all of them are transformed first, then each core takes some outputs, so that the transformed weights never leave its cache.</summary>
@@ -68,19 +58,6 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         var tiles = work.Tiles;
         int cores = Cores.Count, images = tiles.Bands(0);
         int width = work.SliceWidth(cores), slices = (work.Outputs + width - 1) / width;
-        if (work.EachCoreTransforms)
-        {
-            int parts = Math.Min(cores, slices);
-            Cores.Run(parts, part =>
-            {
-                float* v = KernelMemory.Own(P.Matrices * work.InputStride + work.SliceMemory(width));
-                for (int image = 0; image < images; image++)
-                    TransformBand(work, tiles.Band(0, image), v, v + P.Matrices * work.InputStride);
-                for (int slice = slices * part / parts; slice < slices * (part + 1) / parts; slice++)
-                    ApplySlice(work, v, slice * width, Math.Min(width, work.Outputs - slice * width), v + P.Matrices * work.InputStride);
-            });
-            return;
-        }
         float* shared = KernelMemory.Shared(P.Matrices * work.InputStride);
         // Bands of whole images, or of some rows of tiles where there are fewer images than cores.
         int rows = images >= cores ? tiles.Down : Math.Max(1, tiles.Down * images / cores), bands = (tiles.Down + rows - 1) / rows;
@@ -88,21 +65,32 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         {
             int image = i / bands, first = i % bands * rows;
             var part = new TileBand(image, first, Math.Min(rows, tiles.Down - first), (image * tiles.Down + first) * tiles.Across);
-            TransformBand(work, part, shared, KernelMemory.Own(work.BandFloats + work.ScratchFloats));
+            TransformBand(work, part, shared, KernelMemory.Own(work.BandFloats + ScratchFloats));
         });
         Cores.Run(slices, i => ApplySlice(work, shared, i * width, Math.Min(width, work.Outputs - i * width), KernelMemory.Own(work.SliceMemory(width))));
     }
 
-    /// <summary>Reads a band and transforms its tiles.</summary>
+    /// <summary>Reads a band and transforms its tiles: a few channels at a time, whose pixels stay in the first-level cache.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="part">Which band.</param>
     /// <param name="v">The matrices, [tiles, C] each; the band's rows are written.</param>
-    /// <param name="room">[<see cref="Work.BandFloats"/> + <see cref="Work.ScratchFloats"/>].</param>
+    /// <param name="room">[<see cref="Work.BandFloats"/> + <see cref="ScratchFloats"/>].</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TransformBand(Work work, TileBand part, float* v, float* room)
     {
-        work.X.Begin(part.Image, room + work.BandFloats);
-        ReadRows(work.X, work.Size, part.Image, Side * part.FirstRow - 1, Side * part.Rows + 2, work.Inputs, room, room + work.BandFloats);
-        TransformInput(part, work.Tiles.Across, work.Inputs, room, v, work.InputStride, room + work.BandFloats);
+        int across = work.Tiles.Across;
+        float* source = room + work.BandFloats, scratch = source + PixelSource.Room;
+        for (int first = 0; first < work.Inputs; first += PixelSource.MostChannels)
+        {
+            int count = Math.Min(PixelSource.MostChannels, work.Inputs - first);
+            var window = new RowWindow(work.X, work.Size, first, count, source);
+            for (int row = 0; row < part.Rows; row++)
+            {
+                window.Read(part.Image, part.FirstRow + row, room);
+                for (int tile = 0; tile < across; tile++)
+                    P.Input(room + (nint)tile * Side * count, window.RowFloats, count, v, part.FirstTile + row * across + tile, first, work.Inputs, work.InputStride, scratch);
+            }
+        }
     }
 
     /// <summary>Transforms the weights of some outputs, multiplies, and transforms back.</summary>
@@ -119,22 +107,11 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ApplyBlock(Work work, int block, int split)
+    private static void ApplyBlock(Work work, float* weights, int block, int split)
     {
         var tiles = work.Tiles;
         var (first, last) = work.Columns(split);
-        float* v = KernelMemory.Own(work.BlockMemory), weights = work.Weights;
-        if (work.EachCoreTransforms)
-        {
-            weights = v;
-            v += P.Matrices * work.WeightStride;
-            if (s_transformed != work)
-            {
-                for (int output = 0; output < work.Outputs; output += L.Count)
-                    TransformWeights(work, output, weights, v);
-                s_transformed = work;
-            }
-        }
+        float* v = KernelMemory.Own(work.BlockMemory);
         float* m = v + P.Matrices * work.InputStride, band = m + Values * work.OutputStride, scratch = band + work.BandFloats;
         int count = 0;
         for (int i = 0; i < tiles.Bands(block); i++)
@@ -153,43 +130,6 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             work.Points.Multiply(v, work.InputStride, u, work.WeightStride, m, work.OutputStride, count, width, work.Inputs);
             for (int i = 0; i < tiles.Bands(block); i++)
                 TransformOutput(work, tiles.Band(block, i), m, column, width, scratch);
-        }
-    }
-
-    /// <summary>Reads rows of an image with the pixels that its tiles see around it; what lies outside the image is zero.</summary>
-    /// <param name="source">The image.</param>
-    /// <param name="size">Its sizes.</param>
-    /// <param name="image">Which image.</param>
-    /// <param name="first">The first row.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="stride">From a pixel to the next.</param>
-    /// <param name="to">[count, 4·across + 2, stride], written.</param>
-    /// <param name="room">As the source's <see cref="PixelSource.Begin"/> left it for the image.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ReadRows(PixelSource source, in ConvolutionSize size, int image, int first, int count, int stride, float* to, float* room)
-    {
-        int width = Side * ConvolutionTiles.Along(size.Width) + 2;
-        bool ragged = stride != size.Inputs;
-        for (int row = first; row < first + count; row++, to += (nint)width * stride)
-        {
-            if (row < 0 || row >= size.Height || ragged)
-                new Span<float>(to, width * stride).Clear();
-            if (row < 0 || row >= size.Height)
-                continue;
-            new Span<float>(to, stride).Clear();
-            new Span<float>(to + (nint)(size.Width + 1) * stride, (width - size.Width - 1) * stride).Clear();
-            source.Read(image, row, room, to + stride, stride);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformInput(TileBand part, int across, int channels, float* band, float* v, nint stride, float* scratch)
-    {
-        nint row = (nint)(Side * across + 2) * channels;
-        for (int tileRow = 0; tileRow < part.Rows; tileRow++)
-        {
-            for (int tile = 0; tile < across; tile++)
-                P.Input(band + tileRow * Side * row + (nint)tile * Side * channels, row, channels, v, part.FirstTile + tileRow * across + tile, stride, scratch);
         }
     }
 
@@ -276,12 +216,11 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.Matrices * P.Floats(Inputs) + Values * width))), cores);
             int panels = (Outputs + width - 1) / width;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
-            EachCoreTransforms = cores <= FewCores && (HasFewTiles || Splits == 1);
             int rows = P.Rows(Tiles.TilesPerBlock);
             WeightStride = P.Floats((nint)Inputs * Outputs) + Skew;
             InputStride = P.Floats((nint)rows * Inputs) + Skew;
             OutputStride = (nint)rows * width + Skew;
-            BandFloats = (nint)(Side * Tiles.BandRows + 2) * (Side * Tiles.Across + 2) * Inputs;
+            BandFloats = RowWindow.Floats(size.Width, Inputs);
             _bias = new float[Outputs];
             if (bias is not null)
                 new ReadOnlySpan<float>(bias, size.Outputs).CopyTo(_bias);
@@ -301,12 +240,6 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         public float* Weight { get; }
 
         public bool IsTurned { get; }
-
-        /// <summary>Whether the cores share no transformed numbers.</summary>
-        public bool EachCoreTransforms { get; }
-
-        /// <summary>The weights, transformed; where the cores share them.</summary>
-        public float* Weights { get; set; }
 
         /// <summary>Channels up to whole registers.</summary>
         public int Inputs { get; }
@@ -328,21 +261,17 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
 
         public nint OutputStride { get; }
 
+        /// <summary>Floats of the pixels that are read together.</summary>
         public nint BandFloats { get; }
 
-        /// <summary>Floats that the transforms and the source of the input work in.</summary>
-        public nint ScratchFloats => Math.Max(X.Room, (P.ScratchRegisters + Side * Side) * L.Count);
-
         /// <summary>What a core needs for a block.</summary>
-        public nint BlockMemory => (EachCoreTransforms ? P.Matrices * WeightStride : 0)
-            + Math.Max(EachCoreTransforms ? WeightScratch : 0, P.Matrices * InputStride + Values * OutputStride + BandFloats + ScratchFloats);
+        public nint BlockMemory => P.Matrices * InputStride + Values * OutputStride + BandFloats + ScratchFloats;
 
         /// <summary>Outputs of a part where tiles are few.</summary>
         public int SliceWidth(int cores) => Outputs >= 2 * L.Count * cores ? 2 * L.Count : P.LeastPanel;
 
-        /// <summary>What a core needs for some outputs of all tiles, or to transform the tiles.</summary>
-        public nint SliceMemory(int width) => Math.Max(
-            BandFloats + ScratchFloats, P.Matrices * (P.Floats((nint)Inputs * width) + Skew) + Values * OutputStride + Math.Max(WeightScratch, ScratchFloats));
+        /// <summary>What a core needs for some outputs of all tiles.</summary>
+        public nint SliceMemory(int width) => P.Matrices * (P.Floats((nint)Inputs * width) + Skew) + Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
 
         public (int First, int Last) Columns(int split)
         {

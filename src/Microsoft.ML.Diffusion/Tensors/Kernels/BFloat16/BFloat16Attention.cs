@@ -160,7 +160,7 @@ internal static unsafe class BFloat16Attention
             Lanes512 second = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(x + i + Lanes512.Count), factor, offset));
             even += first;
             odd += second;
-            BFloat16Layout.Store(first, second, to + i);
+            BFloat16Layout.StoreNear(first.Value, second.Value, to + i);
         }
         return (max, Lanes512.Sum(even + odd));
     }
@@ -174,10 +174,10 @@ internal static unsafe class BFloat16Attention
         {
             Lanes512 first = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i), factor, offset));
             Lanes512 second = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i + Lanes512.Count), factor, offset));
-            BFloat16Layout.Store(first, second, weights + i);
+            BFloat16Layout.StoreNear(first.Value, second.Value, weights + i);
             first *= scales * (Lanes512.Load(gradients + i) - middle);
             second *= scales * (Lanes512.Load(gradients + i + Lanes512.Count) - middle);
-            BFloat16Layout.Store(first, second, slopes + i);
+            BFloat16Layout.StoreNear(first.Value, second.Value, slopes + i);
         }
     }
 

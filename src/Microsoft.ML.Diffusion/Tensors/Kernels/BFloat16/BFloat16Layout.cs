@@ -12,8 +12,12 @@ internal static unsafe class BFloat16Layout
     /// <summary>32-bit numbers of a register.</summary>
     private const int Lanes = 16;
 
-    /// <summary>The second of each two numbers of 16 bits.</summary>
-    private static readonly Vector512<ushort> s_odd = Vector512.CreateSequence<ushort>(1, 2);
+    /// <summary>The second of each two numbers of 16 bits; written out, for it to be a constant of the code.</summary>
+    private static Vector512<ushort> Odd
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector512.Create((ushort)1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63);
+    }
 
     /// <summary>A row as it is.</summary>
     /// <param name="from">[count].</param>
@@ -48,18 +52,18 @@ internal static unsafe class BFloat16Layout
 
     /// <summary>32 numbers, ties away from zero: less work, where the numbers are not seen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreNear(Lanes512 first, Lanes512 second, ushort* to)
+    public static void StoreNear(Vector512<float> first, Vector512<float> second, ushort* to)
     {
         Vector512<ushort> low = RoundedNear(first).AsUInt16(), high = RoundedNear(second).AsUInt16();
         if (Avx512BW.IsSupported)
-            Avx512BW.PermuteVar32x16x2(low, s_odd, high).Store(to);
+            Avx512BW.PermuteVar32x16x2(low, Odd, high).Store(to);
         else
             Vector512.Narrow(low.AsUInt32() >>> 16, high.AsUInt32() >>> 16).Store(to);
     }
 
     /// <summary>The same, number by number in pairs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StorePairsNear(Lanes512 first, Lanes512 second, ushort* to) =>
+    public static void StorePairsNear(Vector512<float> first, Vector512<float> second, ushort* to) =>
         (RoundedNear(first) >>> 16 | RoundedNear(second) & Vector512.Create(0xFFFF0000u)).Store((uint*)to);
 
     /// <summary>16 numbers.</summary>
@@ -216,7 +220,7 @@ internal static unsafe class BFloat16Layout
     private static Vector512<uint> Rounded(float* from) => Rounded(Vector512.Load(from));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> RoundedNear(Lanes512 value) => value.Value.AsUInt32() + Vector512.Create(0x8000u);
+    private static Vector512<uint> RoundedNear(Vector512<float> value) => value.AsUInt32() + Vector512.Create(0x8000u);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Rounded(Vector512<float> value)

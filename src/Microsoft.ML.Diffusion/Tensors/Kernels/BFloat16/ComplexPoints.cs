@@ -41,8 +41,6 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     /// </remarks>
     public static int HalfMatrices => 23;
 
-    public static int TileMultiple => 2;
-
     public static int ScratchRegisters => 2 * 36 + 12;
 
     public static int LeastPanel => MatrixUnit.Side;
@@ -56,42 +54,42 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     public static int PanelStart(int outputs, int output) => output & -MatrixUnit.Side;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Input(float* d, nint row, int channels, float* v, nint tile, nint stride, float* scratch)
+    public static void Input(float* d, nint row, int count, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        ushort* to = (ushort*)v + tile * channels;
-        for (int c = 0; c < channels; c += 2 * N, d += 2 * N, to += 2 * N)
-            Input<Sequence>(d, N, row, channels, to, 2 * stride, scratch);
+        ushort* to = (ushort*)v + tile * channels + first;
+        for (int c = 0; c < count; c += 2 * N, d += 2 * N, to += 2 * N)
+            Input<Sequence>(d, N, row, count, to, 2 * stride, scratch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void InputHalf(float* d, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        ushort* to = (ushort*)v + tile * channels;
-        for (int c = 0; c < channels; c += N, d += N, to += 2 * N)
+        ushort* to = (ushort*)v + tile * channels + 2 * first;
+        for (int c = 0; c < count; c += N, d += N, to += 2 * N)
         {
             if (upper)
-                InputUpper(d, next, row, channels, to, 2 * stride, scratch);
+                InputUpper(d, next, row, count, to, 2 * stride, scratch);
             else
-                InputLower(d, next, row, channels, to, 2 * stride, scratch);
+                InputLower(d, next, row, count, to, 2 * stride, scratch);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradientHalf(float* dy, nint next, nint row, int channels, bool upper, float* v, nint tile, nint stride, float* scratch)
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
     {
-        ushort* to = (ushort*)v + tile * channels;
-        for (int c = 0; c < channels; c += N, dy += N, to += 2 * N)
+        ushort* to = (ushort*)v + tile * channels + 2 * first;
+        for (int c = 0; c < count; c += N, dy += N, to += 2 * N)
         {
             if (upper)
-                OutputGradientUpper(dy, next, row, channels, to, 2 * stride, scratch);
+                OutputGradientUpper(dy, next, row, count, to, 2 * stride, scratch);
             else
-                OutputGradientLower(dy, next, row, channels, to, 2 * stride, scratch);
+                OutputGradientLower(dy, next, row, count, to, 2 * stride, scratch);
         }
     }
 
     /// <inheritdoc/>
     /// <remarks>Some matrices of all inputs before the next: each lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
     {
         for (int c = 0; c < N; c++, g += input)
@@ -99,15 +97,15 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             for (int j = 0; j < 3; j++)
             {
                 float* from = g + j * column, to = scratch + (18 * c + j) * N;
-                Lanes512 g0 = Lanes512.Load(from), g1 = Lanes512.Load(from + row), g2 = Lanes512.Load(from + 2 * row);
+                Vector512<float> g0 = Vector512.Load(from), g1 = Vector512.Load(from + row), g2 = Vector512.Load(from + 2 * row);
                 var (zero, one, minus, infinity) = WeightReal(g0, g1, g2);
                 var (re, im) = WeightComplex(g0, g1, g2);
-                Lanes512.Store(zero, to);
-                Lanes512.Store(one, to + 3 * N);
-                Lanes512.Store(minus, to + 6 * N);
-                Lanes512.Store(re, to + 9 * N);
-                Lanes512.Store(im, to + 12 * N);
-                Lanes512.Store(infinity, to + 15 * N);
+                zero.Store(to);
+                one.Store(to + 3 * N);
+                minus.Store(to + 6 * N);
+                re.Store(to + 9 * N);
+                im.Store(to + 12 * N);
+                infinity.Store(to + 15 * N);
             }
         }
         // Two inputs lie together in pairs.
@@ -163,7 +161,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         _unit.End();
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, Lanes512 bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, Lanes512>
     {
@@ -181,24 +179,24 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         for (int i = 0; i < 4; i++, scratch += 6 * N, y += row)
         {
             var (y0, y1, y2, y3) = Output(
-                Lanes512.Load(scratch), Lanes512.Load(scratch + N), Lanes512.Load(scratch + 2 * N), Lanes512.Load(scratch + 3 * N), Lanes512.Load(scratch + 4 * N),
-                Lanes512.Load(scratch + 5 * N));
-            y0 += bias;
-            y1 += bias;
-            y2 += bias;
-            y3 += bias;
+                Vector512.Load(scratch), Vector512.Load(scratch + N), Vector512.Load(scratch + 2 * N), Vector512.Load(scratch + 3 * N), Vector512.Load(scratch + 4 * N),
+                Vector512.Load(scratch + 5 * N));
+            y0 += bias.Value;
+            y1 += bias.Value;
+            y2 += bias.Value;
+            y3 += bias.Value;
             if (addend is not null)
             {
-                y0 += E.Load(addend);
-                y1 += E.Load(addend + pixel);
-                y2 += E.Load(addend + 2 * pixel);
-                y3 += E.Load(addend + 3 * pixel);
+                y0 += E.Load(addend).Value;
+                y1 += E.Load(addend + pixel).Value;
+                y2 += E.Load(addend + 2 * pixel).Value;
+                y3 += E.Load(addend + 3 * pixel).Value;
                 addend += row;
             }
-            E.Store(y0, y);
-            E.Store(y1, y + pixel);
-            E.Store(y2, y + 2 * pixel);
-            E.Store(y3, y + 3 * pixel);
+            E.Store(new(y0), y);
+            E.Store(new(y1), y + pixel);
+            E.Store(new(y2), y + 2 * pixel);
+            E.Store(new(y3), y + 3 * pixel);
         }
     }
 
@@ -228,13 +226,13 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         _unit.End();
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch)
     {
         if (upper)
         {
             var (re, im) = Sums(u + 2 * stride, stride);
-            var (infinity0, infinity1, infinity2) = WeightGradient(default, Lanes512.Load(u), Lanes512.Load(u + stride), re, im, default);
+            var (infinity0, infinity1, infinity2) = WeightGradient(default, Vector512.Load(u), Vector512.Load(u + stride), re, im, default);
             // What the rows of i hold, by the columns of the real points.
             float* z = u + 5 * stride;
             var (re0, im0) = Sums(z, stride);
@@ -243,7 +241,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             var (re5, im5) = Sums(z + 9 * stride, stride);
             var (c1, d1) = Sums(z + 12 * stride, stride);
             var (c2, d2) = Sums(z + 15 * stride, stride);
-            Lanes512 half = Lanes512.All(0.5f);
+            Vector512<float> half = Vector512.Create(0.5f);
             var (a0, a1, a2) = WeightGradient(re0, re1, re2, (c1 + c2) * half, (d1 - d2) * half, re5);
             var (b0, b1, b2) = WeightGradient(im0, im1, im2, (d1 + d2) * half, (c2 - c1) * half, im5);
             (a0, a1, a2) = (a0 * half, a1 * half, a2 * half);
@@ -256,11 +254,11 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             var (zero0, zero1, zero2) = WeightGradientOfRow(u, stride);
             var (one0, one1, one2) = WeightGradientOfRow(u + RealRow * stride, stride);
             var (minus0, minus1, minus2) = WeightGradientOfRow(u + 2 * RealRow * stride, stride);
-            Lanes512 quarter = Lanes512.All(0.25f);
-            Lanes512 even0 = (one0 + minus0) * quarter, even1 = (one1 + minus1) * quarter, even2 = (one2 + minus2) * quarter;
+            Vector512<float> quarter = Vector512.Create(0.25f);
+            Vector512<float> even0 = (one0 + minus0) * quarter, even1 = (one1 + minus1) * quarter, even2 = (one2 + minus2) * quarter;
             StoreThree(zero0 + even0, zero1 + even1, zero2 + even2, g, next);
             StoreThree((one0 - minus0) * quarter, (one1 - minus1) * quarter, (one2 - minus2) * quarter, g + 3 * next, next);
-            StoreThree(even0 + Lanes512.Load(u + 21 * stride), even1, even2 + Lanes512.Load(u + 22 * stride), g + 6 * next, next);
+            StoreThree(even0 + Vector512.Load(u + 21 * stride), even1, even2 + Vector512.Load(u + 22 * stride), g + 6 * next, next);
         }
     }
 
@@ -297,7 +295,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     /// <param name="stride">From a matrix to the next.</param>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
     /// <typeparam name="S">How both are stored.</typeparam>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Input<S>(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
         where S : struct, ITwoRegisters
     {
@@ -317,6 +315,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         InputComplexRows<S>(x + 6 * Re * N, y + 6 * Re * N, v, stride, scratch + 72 * N);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void InputLower(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
     {
         // 0, 1, −1 and infinity.
@@ -330,10 +329,11 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         y = scratch + 24 * N;
         for (int i = 0; i < 3; i++, x += 6 * N, y += 6 * N, v += RealRow * stride)
             InputRealRow<Pairs>(x, y, v, stride);
-        Pairs.Store(Lanes512.Load(x) - Lanes512.Load(x + 4 * N), Lanes512.Load(y) - Lanes512.Load(y + 4 * N), v);
-        Pairs.Store(Lanes512.Load(x + 5 * N) - Lanes512.Load(x + N), Lanes512.Load(y + 5 * N) - Lanes512.Load(y + N), v + stride);
+        Pairs.Store(Vector512.Load(x) - Vector512.Load(x + 4 * N), Vector512.Load(y) - Vector512.Load(y + 4 * N), v);
+        Pairs.Store(Vector512.Load(x + 5 * N) - Vector512.Load(x + N), Vector512.Load(y + 5 * N) - Vector512.Load(y + N), v + stride);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void InputUpper(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
     {
         // i and infinity.
@@ -346,8 +346,8 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         x = scratch;
         y = scratch + 18 * N;
         float* infinityX = x + 12 * N, infinityY = y + 12 * N;
-        Lanes512 x1 = Lanes512.Load(infinityX + N), x2 = Lanes512.Load(infinityX + 2 * N), x3 = Lanes512.Load(infinityX + 3 * N), x4 = Lanes512.Load(infinityX + 4 * N);
-        Lanes512 y1 = Lanes512.Load(infinityY + N), y2 = Lanes512.Load(infinityY + 2 * N), y3 = Lanes512.Load(infinityY + 3 * N), y4 = Lanes512.Load(infinityY + 4 * N);
+        Vector512<float> x1 = Vector512.Load(infinityX + N), x2 = Vector512.Load(infinityX + 2 * N), x3 = Vector512.Load(infinityX + 3 * N), x4 = Vector512.Load(infinityX + 4 * N);
+        Vector512<float> y1 = Vector512.Load(infinityY + N), y2 = Vector512.Load(infinityY + 2 * N), y3 = Vector512.Load(infinityY + 3 * N), y4 = Vector512.Load(infinityY + 4 * N);
         Pairs.Store(x2 + x4 + (x1 + x3), y2 + y4 + (y1 + y3), v);
         Pairs.Store(x2 + x4 - (x1 + x3), y2 + y4 - (y1 + y3), v + stride);
         StorePixels<Pairs>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 2 * stride, stride);
@@ -357,34 +357,34 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputColumn(float* d, nint row, float* to)
     {
-        Lanes512 d0 = Lanes512.Load(d), d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row);
-        Lanes512 d5 = Lanes512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
-        Lanes512.Store(d0 - d4, to);
-        Lanes512.Store(even + odd, to + 6 * N);
-        Lanes512.Store(even - odd, to + 12 * N);
-        Lanes512.Store(d4 - d2, to + 18 * N);
-        Lanes512.Store(d3 - d1, to + 24 * N);
-        Lanes512.Store(d5 - d1, to + 30 * N);
+        Vector512<float> d0 = Vector512.Load(d), d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
+        Vector512<float> d5 = Vector512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
+        (d0 - d4).Store(to);
+        (even + odd).Store(to + 6 * N);
+        (even - odd).Store(to + 12 * N);
+        (d4 - d2).Store(to + 18 * N);
+        (d3 - d1).Store(to + 24 * N);
+        (d5 - d1).Store(to + 30 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputRealColumn(float* d, nint row, float* to)
     {
-        Lanes512 d0 = Lanes512.Load(d), d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row);
-        Lanes512 d5 = Lanes512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
-        Lanes512.Store(d0 - d4, to);
-        Lanes512.Store(even + odd, to + 6 * N);
-        Lanes512.Store(even - odd, to + 12 * N);
-        Lanes512.Store(d5 - d1, to + 18 * N);
+        Vector512<float> d0 = Vector512.Load(d), d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
+        Vector512<float> d5 = Vector512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
+        (d0 - d4).Store(to);
+        (even + odd).Store(to + 6 * N);
+        (even - odd).Store(to + 12 * N);
+        (d5 - d1).Store(to + 18 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputUpperColumn(float* d, nint row, float* to)
     {
-        Lanes512 d1 = Lanes512.Load(d + row), d2 = Lanes512.Load(d + 2 * row), d3 = Lanes512.Load(d + 3 * row), d4 = Lanes512.Load(d + 4 * row), d5 = Lanes512.Load(d + 5 * row);
-        Lanes512.Store(d4 - d2, to);
-        Lanes512.Store(d3 - d1, to + 6 * N);
-        Lanes512.Store(d5 - d1, to + 12 * N);
+        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row), d5 = Vector512.Load(d + 5 * row);
+        (d4 - d2).Store(to);
+        (d3 - d1).Store(to + 6 * N);
+        (d5 - d1).Store(to + 12 * N);
     }
 
     /// <summary>The row of a real point: four real numbers and a complex one.</summary>
@@ -392,9 +392,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     private static void InputRealRow<S>(float* x, float* y, ushort* v, nint stride)
         where S : struct, ITwoRegisters
     {
-        Lanes512 x0 = Lanes512.Load(x), x1 = Lanes512.Load(x + N), x2 = Lanes512.Load(x + 2 * N), x3 = Lanes512.Load(x + 3 * N), x4 = Lanes512.Load(x + 4 * N), x5 = Lanes512.Load(x + 5 * N);
-        Lanes512 y0 = Lanes512.Load(y), y1 = Lanes512.Load(y + N), y2 = Lanes512.Load(y + 2 * N), y3 = Lanes512.Load(y + 3 * N), y4 = Lanes512.Load(y + 4 * N), y5 = Lanes512.Load(y + 5 * N);
-        Lanes512 evenX = x2 + x4, oddX = x1 + x3, evenY = y2 + y4, oddY = y1 + y3;
+        Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N), x4 = Vector512.Load(x + 4 * N), x5 = Vector512.Load(x + 5 * N);
+        Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N), y4 = Vector512.Load(y + 4 * N), y5 = Vector512.Load(y + 5 * N);
+        Vector512<float> evenX = x2 + x4, oddX = x1 + x3, evenY = y2 + y4, oddY = y1 + y3;
         S.Store(x0 - x4, y0 - y4, v);
         S.Store(evenX + oddX, evenY + oddY, v + stride);
         S.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
@@ -412,26 +412,27 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         float* second = y;
         ComplexRows(y, second);
         for (int i = 0; i < 6; i++, kept += 2 * N, second += 2 * N, v += 3 * stride)
-            StorePixels<S>(Lanes512.Load(kept), Lanes512.Load(kept + N), Lanes512.Load(second), Lanes512.Load(second + N), v, stride);
+            StorePixels<S>(Vector512.Load(kept), Vector512.Load(kept + N), Vector512.Load(second), Vector512.Load(second + N), v, stride);
     }
 
     /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of six; may be written where they lie.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void ComplexRows(float* rows, float* to)
     {
-        Lanes512 a0 = Lanes512.Load(rows), a1 = Lanes512.Load(rows + N), a2 = Lanes512.Load(rows + 2 * N), a3 = Lanes512.Load(rows + 3 * N), a4 = Lanes512.Load(rows + 4 * N);
-        Lanes512 a5 = Lanes512.Load(rows + 5 * N), b0 = Lanes512.Load(rows + 6 * N), b1 = Lanes512.Load(rows + 7 * N), b2 = Lanes512.Load(rows + 8 * N);
-        Lanes512 b3 = Lanes512.Load(rows + 9 * N), b4 = Lanes512.Load(rows + 10 * N), b5 = Lanes512.Load(rows + 11 * N);
+        Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N), a4 = Vector512.Load(rows + 4 * N);
+        Vector512<float> a5 = Vector512.Load(rows + 5 * N), b0 = Vector512.Load(rows + 6 * N), b1 = Vector512.Load(rows + 7 * N), b2 = Vector512.Load(rows + 8 * N);
+        Vector512<float> b3 = Vector512.Load(rows + 9 * N), b4 = Vector512.Load(rows + 10 * N), b5 = Vector512.Load(rows + 11 * N);
         StoreTwo(a0 - a4, b0 - b4, to);
-        Lanes512 evenA = a2 + a4, oddA = a1 + a3, evenB = b2 + b4, oddB = b1 + b3;
+        Vector512<float> evenA = a2 + a4, oddA = a1 + a3, evenB = b2 + b4, oddB = b1 + b3;
         StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
         StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
         StoreTwo(a5 - a1, b5 - b1, to + 6 * N);
-        Lanes512 rr = a4 - a2, ri = a3 - a1, ir = b4 - b2, ii = b3 - b1;
+        Vector512<float> rr = a4 - a2, ri = a3 - a1, ir = b4 - b2, ii = b3 - b1;
         StoreTwo(rr - ii, ri + ir, to + 8 * N);
         StoreTwo(rr + ii, ir - ri, to + 10 * N);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OutputGradientLower(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
     {
         // 0, 1, −1 and infinity.
@@ -445,19 +446,20 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         y = scratch + 16 * N;
         for (int i = 0; i < 3; i++, x += 4 * N, y += 4 * N, v += RealRow * stride)
         {
-            Lanes512 x0 = Lanes512.Load(x), x1 = Lanes512.Load(x + N), x2 = Lanes512.Load(x + 2 * N), x3 = Lanes512.Load(x + 3 * N);
-            Lanes512 y0 = Lanes512.Load(y), y1 = Lanes512.Load(y + N), y2 = Lanes512.Load(y + 2 * N), y3 = Lanes512.Load(y + 3 * N);
-            Lanes512 evenX = x0 + x2, oddX = x1 + x3, evenY = y0 + y2, oddY = y1 + y3;
+            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N);
+            Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N);
+            Vector512<float> evenX = x0 + x2, oddX = x1 + x3, evenY = y0 + y2, oddY = y1 + y3;
             Pairs.Store(x0, y0, v);
             Pairs.Store(evenX + oddX, evenY + oddY, v + stride);
             Pairs.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
             Pairs.Store(x3, y3, v + 3 * stride);
             StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 4 * stride, stride);
         }
-        Pairs.Store(Lanes512.Load(x), Lanes512.Load(y), v);
-        Pairs.Store(Lanes512.Load(x + 3 * N), Lanes512.Load(y + 3 * N), v + stride);
+        Pairs.Store(Vector512.Load(x), Vector512.Load(y), v);
+        Pairs.Store(Vector512.Load(x + 3 * N), Vector512.Load(y + 3 * N), v + stride);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OutputGradientUpper(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
     {
         // i and infinity.
@@ -470,8 +472,8 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         x = scratch;
         y = scratch + 12 * N;
         float* infinityX = x + 8 * N, infinityY = y + 8 * N;
-        Lanes512 x0 = Lanes512.Load(infinityX), x1 = Lanes512.Load(infinityX + N), x2 = Lanes512.Load(infinityX + 2 * N), x3 = Lanes512.Load(infinityX + 3 * N);
-        Lanes512 y0 = Lanes512.Load(infinityY), y1 = Lanes512.Load(infinityY + N), y2 = Lanes512.Load(infinityY + 2 * N), y3 = Lanes512.Load(infinityY + 3 * N);
+        Vector512<float> x0 = Vector512.Load(infinityX), x1 = Vector512.Load(infinityX + N), x2 = Vector512.Load(infinityX + 2 * N), x3 = Vector512.Load(infinityX + 3 * N);
+        Vector512<float> y0 = Vector512.Load(infinityY), y1 = Vector512.Load(infinityY + N), y2 = Vector512.Load(infinityY + 2 * N), y3 = Vector512.Load(infinityY + 3 * N);
         Pairs.Store(x0 + x2 + (x1 + x3), y0 + y2 + (y1 + y3), v);
         Pairs.Store(x0 + x2 - (x1 + x3), y0 + y2 - (y1 + y3), v + stride);
         StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 2 * stride, stride);
@@ -481,40 +483,40 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         OutputGradientComplexRows(y, numbersY);
         v += 5 * stride;
         for (int i = 0; i < 6; i++, numbersX += 2 * N, numbersY += 2 * N, v += 3 * stride)
-            StoreGradient(Lanes512.Load(numbersX), Lanes512.Load(numbersX + N), Lanes512.Load(numbersY), Lanes512.Load(numbersY + N), v, stride);
+            StoreGradient(Vector512.Load(numbersX), Vector512.Load(numbersX + N), Vector512.Load(numbersY), Vector512.Load(numbersY + N), v, stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OutputGradientRealColumn(float* dy, nint row, float* to)
     {
-        Lanes512 y0 = Lanes512.Load(dy), y1 = Lanes512.Load(dy + row), y2 = Lanes512.Load(dy + 2 * row), y3 = Lanes512.Load(dy + 3 * row), even = y0 + y2, odd = y1 + y3;
-        Lanes512.Store(y0, to);
-        Lanes512.Store(even + odd, to + 4 * N);
-        Lanes512.Store(even - odd, to + 8 * N);
-        Lanes512.Store(y3, to + 12 * N);
+        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row), even = y0 + y2, odd = y1 + y3;
+        y0.Store(to);
+        (even + odd).Store(to + 4 * N);
+        (even - odd).Store(to + 8 * N);
+        y3.Store(to + 12 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OutputGradientUpperColumn(float* dy, nint row, float* to)
     {
-        Lanes512 y0 = Lanes512.Load(dy), y1 = Lanes512.Load(dy + row), y2 = Lanes512.Load(dy + 2 * row), y3 = Lanes512.Load(dy + 3 * row);
-        Lanes512.Store(y0 - y2, to);
-        Lanes512.Store(y3 - y1, to + 4 * N);
-        Lanes512.Store(y3, to + 8 * N);
+        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row);
+        (y0 - y2).Store(to);
+        (y3 - y1).Store(to + 4 * N);
+        y3.Store(to + 8 * N);
     }
 
     /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of four.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OutputGradientComplexRows(float* rows, float* to)
     {
-        Lanes512 a0 = Lanes512.Load(rows), a1 = Lanes512.Load(rows + N), a2 = Lanes512.Load(rows + 2 * N), a3 = Lanes512.Load(rows + 3 * N);
-        Lanes512 b0 = Lanes512.Load(rows + 4 * N), b1 = Lanes512.Load(rows + 5 * N), b2 = Lanes512.Load(rows + 6 * N), b3 = Lanes512.Load(rows + 7 * N);
+        Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N);
+        Vector512<float> b0 = Vector512.Load(rows + 4 * N), b1 = Vector512.Load(rows + 5 * N), b2 = Vector512.Load(rows + 6 * N), b3 = Vector512.Load(rows + 7 * N);
         StoreTwo(a0, b0, to);
-        Lanes512 evenA = a0 + a2, oddA = a1 + a3, evenB = b0 + b2, oddB = b1 + b3;
+        Vector512<float> evenA = a0 + a2, oddA = a1 + a3, evenB = b0 + b2, oddB = b1 + b3;
         StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
         StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
         StoreTwo(a3, b3, to + 6 * N);
-        Lanes512 rr = a0 - a2, ri = a3 - a1, ir = b0 - b2, ii = b3 - b1;
+        Vector512<float> rr = a0 - a2, ri = a3 - a1, ir = b0 - b2, ii = b3 - b1;
         StoreTwo(rr - ii, ri + ir, to + 8 * N);
         StoreTwo(rr + ii, ir - ri, to + 10 * N);
     }
@@ -523,9 +525,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WeightRealRow(float* three, ushort* u, nint stride)
     {
-        Lanes512 x0 = Lanes512.Load(three), x1 = Lanes512.Load(three + N), x2 = Lanes512.Load(three + 2 * N);
+        Vector512<float> x0 = Vector512.Load(three), x1 = Vector512.Load(three + N), x2 = Vector512.Load(three + 2 * N);
         three += 18 * N;
-        Lanes512 y0 = Lanes512.Load(three), y1 = Lanes512.Load(three + N), y2 = Lanes512.Load(three + 2 * N);
+        Vector512<float> y0 = Vector512.Load(three), y1 = Vector512.Load(three + N), y2 = Vector512.Load(three + 2 * N);
         var (zeroX, oneX, minusX, infinityX) = WeightReal(x0, x1, x2);
         var (zeroY, oneY, minusY, infinityY) = WeightReal(y0, y1, y2);
         Pairs.Store(zeroX, zeroY, u);
@@ -542,10 +544,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     private static void WeightComplexRows(float* rows, ushort* u, nint stride)
     {
         float* next = rows + 18 * N;
-        Lanes512 x0 = Lanes512.Load(rows), x1 = Lanes512.Load(rows + N), x2 = Lanes512.Load(rows + 2 * N);
-        Lanes512 z0 = Lanes512.Load(rows + 3 * N), z1 = Lanes512.Load(rows + 4 * N), z2 = Lanes512.Load(rows + 5 * N);
-        Lanes512 y0 = Lanes512.Load(next), y1 = Lanes512.Load(next + N), y2 = Lanes512.Load(next + 2 * N);
-        Lanes512 w0 = Lanes512.Load(next + 3 * N), w1 = Lanes512.Load(next + 4 * N), w2 = Lanes512.Load(next + 5 * N);
+        Vector512<float> x0 = Vector512.Load(rows), x1 = Vector512.Load(rows + N), x2 = Vector512.Load(rows + 2 * N);
+        Vector512<float> z0 = Vector512.Load(rows + 3 * N), z1 = Vector512.Load(rows + 4 * N), z2 = Vector512.Load(rows + 5 * N);
+        Vector512<float> y0 = Vector512.Load(next), y1 = Vector512.Load(next + N), y2 = Vector512.Load(next + 2 * N);
+        Vector512<float> w0 = Vector512.Load(next + 3 * N), w1 = Vector512.Load(next + 4 * N), w2 = Vector512.Load(next + 5 * N);
         var (zeroX, oneX, minusX, infinityX) = WeightReal(x0, x1, x2);
         var (zeroZ, oneZ, minusZ, infinityZ) = WeightReal(z0, z1, z2);
         var (zeroY, oneY, minusY, infinityY) = WeightReal(y0, y1, y2);
@@ -554,7 +556,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         StoreWeights(oneX, oneZ, oneY, oneW, u + 3 * stride, stride);
         StoreWeights(minusX, minusZ, minusY, minusW, u + 6 * stride, stride);
         StoreWeights(infinityX, infinityZ, infinityY, infinityW, u + 9 * stride, stride);
-        Lanes512 half = Lanes512.All(0.5f);
+        Vector512<float> half = Vector512.Create(0.5f);
         var (rrX, riX) = WeightComplex(x0 * half, x1 * half, x2 * half);
         var (irX, iiX) = WeightComplex(z0 * half, z1 * half, z2 * half);
         var (rrY, riY) = WeightComplex(y0 * half, y1 * half, y2 * half);
@@ -564,45 +566,45 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 Zero, Lanes512 One, Lanes512 Minus, Lanes512 Infinity) WeightReal(Lanes512 g0, Lanes512 g1, Lanes512 g2)
+    private static (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) WeightReal(Vector512<float> g0, Vector512<float> g1, Vector512<float> g2)
     {
-        Lanes512 quarter = Lanes512.All(0.25f), even = (g0 + g2) * quarter, odd = g1 * quarter;
+        Vector512<float> quarter = Vector512.Create(0.25f), even = (g0 + g2) * quarter, odd = g1 * quarter;
         return (g0, even + odd, even - odd, g2);
     }
 
     /// <remarks>Twice the value: that at −i gives as much.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 Re, Lanes512 Im) WeightComplex(Lanes512 g0, Lanes512 g1, Lanes512 g2)
+    private static (Vector512<float> Re, Vector512<float> Im) WeightComplex(Vector512<float> g0, Vector512<float> g1, Vector512<float> g2)
     {
-        Lanes512 half = Lanes512.All(0.5f);
+        Vector512<float> half = Vector512.Create(0.5f);
         return ((g0 - g2) * half, g1 * half);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 Y0, Lanes512 Y1, Lanes512 Y2, Lanes512 Y3) Output(Lanes512 m0, Lanes512 m1, Lanes512 m2, Lanes512 re, Lanes512 im, Lanes512 m5)
+    private static (Vector512<float> Y0, Vector512<float> Y1, Vector512<float> Y2, Vector512<float> Y3) Output(Vector512<float> m0, Vector512<float> m1, Vector512<float> m2, Vector512<float> re, Vector512<float> im, Vector512<float> m5)
     {
-        Lanes512 even = m1 + m2, odd = m1 - m2;
+        Vector512<float> even = m1 + m2, odd = m1 - m2;
         return (m0 + even + re, odd - im, even - re, odd + im + m5);
     }
 
     /// <summary>Real and imaginary part of a complex product.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 Re, Lanes512 Im) Number(float* m, nint next)
+    private static (Vector512<float> Re, Vector512<float> Im) Number(float* m, nint next)
     {
-        Lanes512 first = Lanes512.Load(m), second = Lanes512.Load(m + next), difference = first - second;
+        Vector512<float> first = Vector512.Load(m), second = Vector512.Load(m + next), difference = first - second;
         return (first + second, difference + difference);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputColumn(float* m, nint stride, Lanes512 re, Lanes512 im, float* to)
+    private static void OutputColumn(float* m, nint stride, Vector512<float> re, Vector512<float> im, float* to)
     {
-        var (y0, y1, y2, y3) = Output(Lanes512.Load(m), Lanes512.Load(m + 6 * stride), Lanes512.Load(m + 12 * stride), re, im, Lanes512.Load(m + 30 * stride));
+        var (y0, y1, y2, y3) = Output(Vector512.Load(m), Vector512.Load(m + 6 * stride), Vector512.Load(m + 12 * stride), re, im, Vector512.Load(m + 30 * stride));
         StoreColumn(y0, y1, y2, y3, to);
     }
 
     /// <summary>The columns of i, of which the real rows hold complex numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputColumns(float* m, nint stride, Lanes512 rr, Lanes512 ir, Lanes512 ri, Lanes512 ii, float* to)
+    private static void OutputColumns(float* m, nint stride, Vector512<float> rr, Vector512<float> ir, Vector512<float> ri, Vector512<float> ii, float* to)
     {
         var (re0, im0) = Number(m, stride);
         var (re1, im1) = Number(m + 6 * stride, stride);
@@ -615,99 +617,99 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreColumn(Lanes512 y0, Lanes512 y1, Lanes512 y2, Lanes512 y3, float* to)
+    private static void StoreColumn(Vector512<float> y0, Vector512<float> y1, Vector512<float> y2, Vector512<float> y3, float* to)
     {
-        Lanes512.Store(y0, to);
-        Lanes512.Store(y1, to + 6 * N);
-        Lanes512.Store(y2, to + 12 * N);
-        Lanes512.Store(y3, to + 18 * N);
+        y0.Store(to);
+        y1.Store(to + 6 * N);
+        y2.Store(to + 12 * N);
+        y3.Store(to + 18 * N);
     }
 
     /// <summary>The real and the imaginary part of Σ (a − bi)(p + qi), of the sums of ap, (a + 2b)(p − 2q) and (a − 2b)(p + 2q).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 Re, Lanes512 Im) Sums(float* u, nint stride)
+    private static (Vector512<float> Re, Vector512<float> Im) Sums(float* u, nint stride)
     {
-        Lanes512 second = Lanes512.Load(u + stride), third = Lanes512.Load(u + 2 * stride);
-        return (Lanes512.Fma(second + third, Lanes512.All(-0.125f), Lanes512.Load(u) * Lanes512.All(1.25f)), (third - second) * Lanes512.All(0.25f));
+        Vector512<float> second = Vector512.Load(u + stride), third = Vector512.Load(u + 2 * stride);
+        return (Vector512.FusedMultiplyAdd(second + third, Vector512.Create(-0.125f), Vector512.Load(u) * Vector512.Create(1.25f)), (third - second) * Vector512.Create(0.25f));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 G0, Lanes512 G1, Lanes512 G2) WeightGradientOfRow(float* u, nint stride)
+    private static (Vector512<float> G0, Vector512<float> G1, Vector512<float> G2) WeightGradientOfRow(float* u, nint stride)
     {
         var (re, im) = Sums(u + 4 * stride, stride);
-        return WeightGradient(Lanes512.Load(u), Lanes512.Load(u + stride), Lanes512.Load(u + 2 * stride), re, im, Lanes512.Load(u + 3 * stride));
+        return WeightGradient(Vector512.Load(u), Vector512.Load(u + stride), Vector512.Load(u + 2 * stride), re, im, Vector512.Load(u + 3 * stride));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Lanes512 G0, Lanes512 G1, Lanes512 G2) WeightGradient(Lanes512 u0, Lanes512 u1, Lanes512 u2, Lanes512 re, Lanes512 im, Lanes512 u5)
+    private static (Vector512<float> G0, Vector512<float> G1, Vector512<float> G2) WeightGradient(Vector512<float> u0, Vector512<float> u1, Vector512<float> u2, Vector512<float> re, Vector512<float> im, Vector512<float> u5)
     {
-        Lanes512 quarter = Lanes512.All(0.25f), half = Lanes512.All(0.5f), even = (u1 + u2) * quarter;
+        Vector512<float> quarter = Vector512.Create(0.25f), half = Vector512.Create(0.5f), even = (u1 + u2) * quarter;
         re *= half;
-        return (u0 + even + re, Lanes512.Fma(u1 - u2, quarter, im * half), even - re + u5);
+        return (u0 + even + re, Vector512.FusedMultiplyAdd(u1 - u2, quarter, im * half), even - re + u5);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StorePixels<S>(Lanes512 a, Lanes512 b, Lanes512 secondA, Lanes512 secondB, ushort* v, nint stride)
+    private static void StorePixels<S>(Vector512<float> a, Vector512<float> b, Vector512<float> secondA, Vector512<float> secondB, ushort* v, nint stride)
         where S : struct, ITwoRegisters
     {
-        Lanes512 twice = b + b, secondTwice = secondB + secondB;
+        Vector512<float> twice = b + b, secondTwice = secondB + secondB;
         S.Store(a, secondA, v);
         S.Store(a + twice, secondA + secondTwice, v + stride);
         S.Store(a - twice, secondA - secondTwice, v + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreWeights(Lanes512 c, Lanes512 d, Lanes512 secondC, Lanes512 secondD, ushort* u, nint stride)
+    private static void StoreWeights(Vector512<float> c, Vector512<float> d, Vector512<float> secondC, Vector512<float> secondD, ushort* u, nint stride)
     {
-        Lanes512 first = Lanes512.All(0.625f), eighth = Lanes512.All(-0.125f), quarter = Lanes512.All(0.25f), minusQuarter = Lanes512.All(-0.25f);
+        Vector512<float> first = Vector512.Create(0.625f), eighth = Vector512.Create(-0.125f), quarter = Vector512.Create(0.25f), minusQuarter = Vector512.Create(-0.25f);
         Pairs.Store(c * first, secondC * first, u);
         c *= eighth;
         secondC *= eighth;
-        Pairs.Store(Lanes512.Fma(d, minusQuarter, c), Lanes512.Fma(secondD, minusQuarter, secondC), u + stride);
-        Pairs.Store(Lanes512.Fma(d, quarter, c), Lanes512.Fma(secondD, quarter, secondC), u + 2 * stride);
+        Pairs.Store(Vector512.FusedMultiplyAdd(d, minusQuarter, c), Vector512.FusedMultiplyAdd(secondD, minusQuarter, secondC), u + stride);
+        Pairs.Store(Vector512.FusedMultiplyAdd(d, quarter, c), Vector512.FusedMultiplyAdd(secondD, quarter, secondC), u + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreGradient(Lanes512 p, Lanes512 q, Lanes512 secondP, Lanes512 secondQ, ushort* v, nint stride)
+    private static void StoreGradient(Vector512<float> p, Vector512<float> q, Vector512<float> secondP, Vector512<float> secondQ, ushort* v, nint stride)
     {
-        Lanes512 twice = q + q, secondTwice = secondQ + secondQ;
+        Vector512<float> twice = q + q, secondTwice = secondQ + secondQ;
         Pairs.Store(p, secondP, v);
         Pairs.Store(p - twice, secondP - secondTwice, v + stride);
         Pairs.Store(p + twice, secondP + secondTwice, v + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreTwo(Lanes512 re, Lanes512 im, float* to)
+    private static void StoreTwo(Vector512<float> re, Vector512<float> im, float* to)
     {
-        Lanes512.Store(re, to);
-        Lanes512.Store(im, to + N);
+        re.Store(to);
+        im.Store(to + N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreThree(Lanes512 first, Lanes512 second, Lanes512 third, float* to, nint next)
+    private static void StoreThree(Vector512<float> first, Vector512<float> second, Vector512<float> third, float* to, nint next)
     {
-        Lanes512.Store(first, to);
-        Lanes512.Store(second, to + next);
-        Lanes512.Store(third, to + 2 * next);
+        first.Store(to);
+        second.Store(to + next);
+        third.Store(to + 2 * next);
     }
 
     /// <summary>How two registers become 32 numbers of bfloat16.</summary>
     private interface ITwoRegisters
     {
-        static abstract void Store(Lanes512 first, Lanes512 second, ushort* to);
+        static abstract void Store(Vector512<float> first, Vector512<float> second, ushort* to);
     }
 
     /// <summary>One after the other.</summary>
     private readonly struct Sequence : ITwoRegisters
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store(Lanes512 first, Lanes512 second, ushort* to) => BFloat16Layout.StoreNear(first, second, to);
+        public static void Store(Vector512<float> first, Vector512<float> second, ushort* to) => BFloat16Layout.StoreNear(first, second, to);
     }
 
     /// <summary>Number by number.</summary>
     private readonly struct Pairs : ITwoRegisters
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store(Lanes512 first, Lanes512 second, ushort* to) => BFloat16Layout.StorePairsNear(first, second, to);
+        public static void Store(Vector512<float> first, Vector512<float> second, ushort* to) => BFloat16Layout.StorePairsNear(first, second, to);
     }
 }
