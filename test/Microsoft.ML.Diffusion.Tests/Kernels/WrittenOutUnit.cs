@@ -50,7 +50,7 @@ internal sealed unsafe class WrittenOutUnit : MatrixUnit
                     sums[column] += value * Widen(((ushort*)(right + column / 16 * product->BSecond))[column % 16 * 2 + k % 2]);
             }
             for (int column = 0; column < Side; column++)
-                c[column] = sums[column] + (product->Accumulate != 0 ? c[column] : 0);
+                c[column] = sums[column] + (product->Accumulate != 0 ? ((float*)((byte*)c + product->Start))[column] : 0);
         }
     }
 }

@@ -274,15 +274,16 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     private void MultiplyComplex(BlockProduct* product, float* v, nint vStride, float* u, nint uStride, float* re, float* im, int rows)
     {
         Multiply(product, v, u, im, rows);
-        int count = rows * (int)product->CStride / sizeof(float);
-        new ReadOnlySpan<float>(im, count).CopyTo(new Span<float>(re, count));
         product->Accumulate = 1;
-        product->A = (ushort*)(v + vStride);
-        product->B = (ushort*)(u + uStride);
-        _unit.MultiplyRows(product, rows);
         product->A = (ushort*)(v + 2 * vStride);
         product->B = (ushort*)(u + 2 * uStride);
         product->C = re;
+        product->Start = (nint)((byte*)im - (byte*)re);
+        _unit.MultiplyRows(product, rows);
+        product->A = (ushort*)(v + vStride);
+        product->B = (ushort*)(u + uStride);
+        product->C = im;
+        product->Start = 0;
         _unit.MultiplyRows(product, rows);
     }
 
@@ -540,7 +541,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     }
 
     /// <summary>Of two inputs, whose numbers lie 18 registers apart.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void WeightComplexRows(float* rows, ushort* u, nint stride)
     {
         float* next = rows + 18 * N;

@@ -112,11 +112,13 @@ internal sealed class DotCode : MachineCode
         return entry;
     }
 
-    /// <summary>The sums: what C holds, or nothing.</summary>
+    /// <summary>The sums: what they are added to, or nothing.</summary>
     private void WriteStart()
     {
         CompareWithZero(nameof(BlockProduct.Accumulate));
         int toZero = JumpIfEqual();
+        Move(Rax, Rdx);
+        Add(Rax, nameof(BlockProduct.Start));
         EachOfSums(LoadVector);
         int toFactors = Jump();
         LandHere(toZero);
@@ -127,6 +129,7 @@ internal sealed class DotCode : MachineCode
 
     private void WriteEnd()
     {
+        Move(Rax, Rdx);
         EachOfSums(StoreVector);
         Emit(0xC5, 0xF8, 0x77);                                       // vzeroupper: code for SSE may follow
     }
@@ -140,11 +143,10 @@ internal sealed class DotCode : MachineCode
         Multiply(2 * row + 1, LeftOf(row), Right + 1);
     }
 
-    /// <summary>The rows of C, which begin at rdx; changes rax and r11.</summary>
+    /// <summary>Rows as far apart as those of C, which begin at rax; changes rax and r11.</summary>
     private void EachOfSums(Action<int, int, int> access)
     {
         Load(R11, nameof(BlockProduct.CStride));
-        Move(Rax, Rdx);
         for (int row = 0; row < Rows; row++)
         {
             access(2 * row, Rax, 0);

@@ -96,4 +96,7 @@ internal unsafe struct BlockProduct
 
     /// <summary>From A's first 16 rows to the other 16.</summary>
     public nint ASecond;
+
+    /// <summary>From C to the sums that are added to, where they are not C's own; a <see cref="PairUnit"/> alone heeds it.</summary>
+    public nint Start;
 }
