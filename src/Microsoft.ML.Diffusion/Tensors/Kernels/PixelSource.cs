@@ -28,7 +28,7 @@ internal abstract unsafe class PixelSource
     public static PixelSource Of(ushort* pixels, int height, int width, int channels, bool doubled = false) =>
         Of<Lanes512, NarrowElement>((NarrowElement*)pixels, height, width, channels, doubled);
 
-    /// <summary>The most channels that are read at a time.</summary>
+    /// <summary>The most channels that are read at a time: fewer would leave gaps between what is read, the rows of more would not fit a core's second-level cache.</summary>
     public const int MostChannels = 128;
 
     /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>

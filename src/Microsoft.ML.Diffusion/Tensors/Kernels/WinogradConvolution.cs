@@ -70,7 +70,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         Cores.Run(slices, i => ApplySlice(work, shared, i * width, Math.Min(width, work.Outputs - i * width), KernelMemory.Own(work.SliceMemory(width))));
     }
 
-    /// <summary>Reads a band and transforms its tiles: a few channels at a time, whose pixels stay in the first-level cache.</summary>
+    /// <summary>Reads a band and transforms its tiles, row by row.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="part">Which band.</param>
     /// <param name="v">The matrices, [tiles, C] each; the band's rows are written.</param>

@@ -6,7 +6,7 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// F(4x4, 3x3) at the points 0, ±1, ±i and infinity, with products of bfloat16: 46 of them a pair of channels instead of 144 (Meng and Brothers 2019, "Efficient Winograd Convolution
-/// via Integer Arithmetic"). Real points that are as many lose most of bfloat16's eight bits; at these the transforms are sums and differences, and a convolution's error is about twice
+/// via Integer Arithmetic"). Real points that are as many lose most of bfloat16's eight bits; at these the transforms are sums and differences, and a convolution's error is 2.3 times
 /// that of rounding its weights. Pixels and weights are real, so that the values at i and −i are conjugate and one is enough. Channels are multiples of 32.
 /// </summary>
 /// <param name="unit">Multiplies.</param>
@@ -17,7 +17,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     //
     // A complex product is three real ones. (a + bx)(c + dx) is known from its values at x = 0, 2 and −2, which lie so that (a + bi)(c + di) loses a sixth in accuracy to four
     // products; at 0, 1 and infinity, the usual choice, it would be two fifths. Pixels are a, a + 2b, a − 2b; weights 5c/8, −(c + 2d)/8, −(c − 2d)/8. The first product is added to
-    // each of the others, and of these sums, the later before the earlier, the real part is the sum and the imaginary part twice the difference.
+    // each of the others: the sum with the third takes the place of the real part, the sum with the second that of the imaginary part. Their sum is the real part, twice their difference
+    // the imaginary part.
+    //
+    // Registers are plain here: the JIT stops inlining where a method has some hundred calls, those of Lanes512 among them.
 
     private const int Re = 3, Im = 4;
     private const int N = 16;
@@ -28,7 +31,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     private readonly PairUnit _unit = unit;
 
     /// <summary>Rows and columns of the real points.</summary>
-    private static ReadOnlySpan<byte> RealPoints => [0, 1, 2, 5];
+    private static ReadOnlySpan<byte> RealIndices => [0, 1, 2, 5];
 
     /// <inheritdoc/>
     /// <remarks>Four rows of real points; six complex numbers in the rows of i.</remarks>
@@ -58,7 +61,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     {
         ushort* to = (ushort*)v + tile * channels + first;
         for (int c = 0; c < count; c += 2 * N, d += 2 * N, to += 2 * N)
-            Input<Sequence>(d, N, row, count, to, 2 * stride, scratch);
+            InputWhole(d, N, row, count, to, 2 * stride, scratch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -110,7 +113,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         }
         // Two inputs lie together in pairs.
         u += (nint)at / 2 * width + output;
-        foreach (byte point in RealPoints)
+        foreach (byte point in RealIndices)
         {
             for (int c = 0; c < N; c += 2)
                 WeightRealRow(scratch + (18 * c + 3 * point) * N, (ushort*)(u + (nint)c / 2 * width), 2 * stride);
@@ -138,9 +141,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             CStride = width * sizeof(float),
         };
         _unit.Begin();
-        foreach (byte row in RealPoints)
+        foreach (byte row in RealIndices)
         {
-            foreach (byte column in RealPoints)
+            foreach (byte column in RealIndices)
             {
                 Multiply(&product, v, u, m + (6 * row + column) * mStride, rows);
                 v += vStride;
@@ -150,7 +153,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             v += 3 * vStride;
             u += 3 * uStride;
         }
-        foreach (byte column in RealPoints)
+        foreach (byte column in RealIndices)
         {
             MultiplyComplex(&product, v, vStride, u, uStride, m + (6 * Re + column) * mStride, m + (6 * Im + column) * mStride, rows);
             v += 3 * vStride;
@@ -165,7 +168,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, Lanes512 bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, Lanes512>
     {
-        foreach (byte j in RealPoints)
+        foreach (byte j in RealIndices)
         {
             float* column = m + j * stride;
             var (re, im) = Number(column + 6 * Re * stride, 6 * stride);
@@ -295,10 +298,8 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     /// <param name="v">The first matrix.</param>
     /// <param name="stride">From a matrix to the next.</param>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
-    /// <typeparam name="S">How both are stored.</typeparam>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Input<S>(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
-        where S : struct, ITwoRegisters
+    private static void InputWhole(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
     {
         float* x = scratch, y = scratch + 36 * N;
         for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
@@ -308,12 +309,12 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         }
         x = scratch;
         y = scratch + 36 * N;
-        foreach (byte point in RealPoints)
+        foreach (byte point in RealIndices)
         {
-            InputRealRow<S>(x + 6 * point * N, y + 6 * point * N, v, stride);
+            InputRealRow<Sequence>(x + 6 * point * N, y + 6 * point * N, v, stride);
             v += RealRow * stride;
         }
-        InputComplexRows<S>(x + 6 * Re * N, y + 6 * Re * N, v, stride, scratch + 72 * N);
+        InputComplexRows<Sequence>(x + 6 * Re * N, y + 6 * Re * N, v, stride, scratch + 72 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
@@ -694,7 +695,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
         third.Store(to + 2 * next);
     }
 
-    /// <summary>How two registers become 32 numbers of bfloat16.</summary>
+    /// <summary>How two registers become 32 numbers of bfloat16 in memory.</summary>
     private interface ITwoRegisters
     {
         static abstract void Store(Vector512<float> first, Vector512<float> second, ushort* to);
