@@ -41,6 +41,11 @@ public sealed unsafe class BFloat16KernelTests
         from s in Shapes
         select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
 
+    private static IEnumerable<object[]> DoubledShapes =>
+        from unit in TestedUnits.PairNames
+        from s in ((int N, int Height, int Width, int Inputs, int Outputs)[])[(1, 1, 1, 32, 32), (3, 4, 4, 64, 32), (2, 3, 5, 32, 64), (9, 8, 6, 32, 96), (1, 33, 20, 32, 32)]
+        select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
+
     private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, .. TestedUnits.PairNames.Select(unit => AtComplexPoints + unit)];
 
     private static IEnumerable<object[]> ConvolverRows => Convolvers.Select(unit => (object[])[unit]);
@@ -91,6 +96,32 @@ public sealed unsafe class BFloat16KernelTests
         }
         var (dWeight, _) = WrittenOutConvolution.WeightGradient(size, x, dy);
         CollectionAssert.AreEqual(dWeight.Select(value => (float)value).ToArray(), Differentiate(unit, size, x, dy, true).DWeight);
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(DoubledShapes))]
+    public void DoubledImagesAreConvolvedByLessWorkToTheSame(string unit, int n, int height, int width, int inputs, int outputs)
+    {
+        ConvolutionSize small = new(n, height, width, inputs, outputs), size = small with { Height = 2 * height, Width = 2 * width };
+        float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, size.Images * size.Height * size.Width * outputs);
+        float[] x = Rounded(1, n * height * width * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        double[] want = WrittenOutConvolution.Apply(size, Doubled(small, x), w, turned: false);
+        Check(want, Convolve(x, w, null, null), "alone", TransformTolerance);
+        Check(WrittenOutConvolution.Plus(want, bias, addend), Convolve(x, w, bias, addend), "with both", TransformTolerance);
+
+        (x, w) = (SmallWholes(5, x.Length), SmallWholes(6, w.Length));
+        double[] whole = WrittenOutConvolution.Apply(size, Doubled(small, x), w, turned: false);
+        CollectionAssert.AreEqual(Rounded([.. whole.Select(value => (float)value)]), Convolve(x, w, null, null));
+
+        float[] Convolve(float[] image, float[] weight, float[]? b, float[]? a)
+        {
+            KernelData.Poison(1_000_000);
+            ushort[] y = Nothing(size.Images * size.Height * size.Width * outputs);
+            fixed (ushort* px = Narrow(image), pa = Narrow(a), py = y)
+            fixed (float* pw = weight, pb = b)
+                ConvolutionKernel.ApplyToDoubled((PairUnit)TestedUnits.Of(unit), size, PixelSource.Of(px, height, width, inputs, doubled: true), pw, pb, pa, py);
+            return [.. y.Select(WrittenOutUnit.Widen)];
+        }
     }
 
     [TestMethod]
@@ -316,6 +347,19 @@ public sealed unsafe class BFloat16KernelTests
             other.Join();
         }
         Assert.IsNull(MatrixUnit.Current);
+    }
+
+    /// <summary>Each pixel four times.</summary>
+    private static float[] Doubled(ConvolutionSize size, float[] x)
+    {
+        var doubled = new float[4 * x.Length];
+        for (int i = 0; i < doubled.Length; i++)
+        {
+            int channel = i % size.Inputs, pixel = i / size.Inputs, column = pixel % (2 * size.Width), row = pixel / (2 * size.Width);
+            int image = row / (2 * size.Height), from = (image * size.Height + row % (2 * size.Height) / 2) * size.Width + column / 2;
+            doubled[i] = x[from * size.Inputs + channel];
+        }
+        return doubled;
     }
 
     /// <summary>−1, 0 and 1.</summary>

@@ -151,7 +151,7 @@ public sealed unsafe class WinogradConvolutionTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                WinogradConvolution<L, WideElement<L>, RealPoints<L>>.WeightGradient(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
+                WinogradGradient<L, WideElement<L>, RealPoints<L>>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }

@@ -19,21 +19,26 @@ internal static unsafe class ConvolutionKernel
     public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y) =>
         WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
 
-    /// <inheritdoc cref="WinogradConvolution{L, E, P}.WeightGradient"/>
+    /// <summary>The same of images that the source has doubled.</summary>
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
+    public static void ApplyToDoubled(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, float* bias, ushort* addend, ushort* y) =>
+        WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned: false, bias, (NarrowElement*)addend, (NarrowElement*)y);
+
+    /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
         if (Lanes.Widest == 16)
-            WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.WeightGradient(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
+            WinogradGradient<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 8)
-            WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.WeightGradient(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
+            WinogradGradient<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else
-            WinogradConvolution<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.WeightGradient(default, size, x, (WideElement<Lanes128>*)dy, dWeight, dBias);
+            WinogradGradient<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.Add(default, size, x, (WideElement<Lanes128>*)dy, dWeight, dBias);
     }
 
     /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
-    /// <inheritdoc cref="WinogradConvolution{L, E, P}.WeightGradient"/>
+    /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(PairUnit unit, in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias) =>
-        WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.WeightGradient(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
+        WinogradGradient<Lanes512, NarrowElement, ComplexPoints>.Add(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
 
     /// <summary>The gradient of <see cref="DoubledSource{L, E}"/>: the sums over 2x2 pixels.</summary>
     /// <param name="images">N.</param>

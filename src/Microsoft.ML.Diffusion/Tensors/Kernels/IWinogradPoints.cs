@@ -2,17 +2,20 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// What varies between kinds of F(4x4, 3x3): the points that a tile is evaluated at as a polynomial, and what multiplies the values. Transformed pixels and weights lie in memory as
-/// matrices, whose products are added up to 36 values a tile and output.
+/// matrices, whose products are added up to some values a tile and output.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
 internal unsafe interface IWinogradPoints<L>
     where L : unmanaged, ILanes<L>
 {
-    /// <summary>Matrices of transformed pixels, and as many of weights.</summary>
-    static abstract int Matrices { get; }
+    /// <summary>Matrices of transformed pixels.</summary>
+    static abstract int PixelMatrices { get; }
 
-    /// <summary>Matrices that each of two halves of a weight's gradient sums up.</summary>
-    static abstract int HalfMatrices { get; }
+    /// <summary>Matrices of transformed weights.</summary>
+    static abstract int WeightMatrices { get; }
+
+    /// <summary>Values that a tile of an output is made of.</summary>
+    static abstract int Values { get; }
 
     /// <summary>Registers of floats that <see cref="Input"/> works in; the other transforms need no more, but <see cref="Weights"/>.</summary>
     static abstract int ScratchRegisters { get; }
@@ -66,14 +69,14 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="vStride">From one to the next.</param>
     /// <param name="u">The matrices of weights, from the panel's first column on.</param>
     /// <param name="uStride">From one to the next.</param>
-    /// <param name="m">36 matrices [tiles, width], written; there is room for <see cref="Rows"/>.</param>
+    /// <param name="m"><see cref="Values"/> matrices [tiles, width], written; there is room for <see cref="Rows"/>.</param>
     /// <param name="mStride">From one to the next.</param>
     /// <param name="tiles">Rows that are needed.</param>
     /// <param name="width">Columns of the panel.</param>
     /// <param name="inputs">Channels.</param>
     void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs);
 
-    /// <summary>Aᵀ m A: 36 values to 4x4 outputs, a register of channels.</summary>
+    /// <summary>Aᵀ m A: the values to 4x4 outputs, a register of channels.</summary>
     /// <param name="m">The first value.</param>
     /// <param name="stride">From a value to the next.</param>
     /// <param name="y">The tile's first pixel.</param>
@@ -85,6 +88,15 @@ internal unsafe interface IWinogradPoints<L>
     /// <typeparam name="E">The outputs' numbers.</typeparam>
     static abstract void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, L>;
+}
+
+/// <summary>The same with the way back to the weights.</summary>
+/// <typeparam name="L">The register.</typeparam>
+internal unsafe interface IWinogradGradient<L> : IWinogradPoints<L>
+    where L : unmanaged, ILanes<L>
+{
+    /// <summary>Matrices that each of two halves of a weight's gradient sums up.</summary>
+    static abstract int HalfMatrices { get; }
 
     /// <summary>Half of Bᵀ d B of two tiles, some channels.</summary>
     /// <param name="d">The first pixel of the first tile.</param>
@@ -97,7 +109,7 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="first">Which column the first channel is.</param>
     /// <param name="channels">Columns of the matrices.</param>
     /// <param name="stride">From a matrix to the next.</param>
-    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    /// <param name="scratch">[<see cref="IWinogradPoints{L}.ScratchRegisters"/>].</param>
     static abstract void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
     /// <summary>Half of A dY Aᵀ of two tiles, some channels.</summary>
@@ -111,7 +123,7 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="first">Which column the first channel is.</param>
     /// <param name="channels">Columns of the matrices.</param>
     /// <param name="stride">From a matrix to the next.</param>
-    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
+    /// <param name="scratch">[<see cref="IWinogradPoints{L}.ScratchRegisters"/>].</param>
     static abstract void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
     /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, added to one half's sums.</summary>

@@ -7,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// in 36 products a pair of channels instead of 144. Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the weight's gradient is Gᵀ[(Bᵀ d B) ⊙ (A dY Aᵀ)]G.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
+internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
     where L : unmanaged, ILanes<L>
 {
     // A tile is a polynomial evaluated at 0, ±a, ±b and infinity. Lavin and Gray take 1 and 2; with these the error is half as large and its extremes a third,
@@ -15,7 +15,11 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     private const float A = 0.625f, B = 1.5f;
     private const float NormA = 2 * A * A * (A * A - B * B), NormB = 2 * B * B * (B * B - A * A);
 
-    public static int Matrices => 36;
+    public static int PixelMatrices => Values;
+
+    public static int WeightMatrices => Values;
+
+    public static int Values => 36;
 
     /// <inheritdoc/>
     /// <remarks>Three of six rows of a tile's values.</remarks>
@@ -45,8 +49,8 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>
     public void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs)
     {
         int rows = Rows(tiles);
-        for (int number = 0; number < Matrices; number++, v += vStride, u += uStride, m += mStride)
-            MatrixKernel<L>.Multiply(v, inputs, u, m, width, rows, width, inputs, number + 1 < Matrices ? u + uStride : null);
+        for (int number = 0; number < Values; number++, v += vStride, u += uStride, m += mStride)
+            MatrixKernel<L>.Multiply(v, inputs, u, m, width, rows, width, inputs, number + 1 < Values ? u + uStride : null);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -15,8 +15,6 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     where P : struct, IWinogradPoints<L>
 {
     private const int Side = ConvolutionTiles.Side;
-    private const int Window = Side + 2;
-    private const int Values = Window * Window;
 
     /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
     private const int Skew = 16;
@@ -47,7 +45,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             ApplyBySlices(work);
             return;
         }
-        float* u = KernelMemory.Shared(P.Matrices * work.WeightStride);
+        float* u = KernelMemory.Shared(P.WeightMatrices * work.WeightStride);
         Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
         Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, u, part / work.Splits, part % work.Splits));
     }
@@ -58,7 +56,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         var tiles = work.Tiles;
         int cores = Cores.Count, images = tiles.Bands(0);
         int width = work.SliceWidth(cores), slices = (work.Outputs + width - 1) / width;
-        float* shared = KernelMemory.Shared(P.Matrices * work.InputStride);
+        float* shared = KernelMemory.Shared(P.PixelMatrices * work.InputStride);
         // Bands of whole images, or of some rows of tiles where there are fewer images than cores.
         int rows = images >= cores ? tiles.Down : Math.Max(1, tiles.Down * images / cores), bands = (tiles.Down + rows - 1) / rows;
         Cores.Run(images * bands, i =>
@@ -98,7 +96,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     private static void ApplySlice(Work work, float* v, int column, int width, float* room)
     {
         nint stride = P.Floats((nint)work.Inputs * width) + Skew;
-        float* u = room, m = u + P.Matrices * stride, scratch = m + Values * work.OutputStride;
+        float* u = room, m = u + P.WeightMatrices * stride, scratch = m + P.Values * work.OutputStride;
         for (int output = 0; output < width; output += L.Count)
             TransformWeights(work, column + output, u, output, width, stride, scratch);
         work.Points.Multiply(v, work.InputStride, u, stride, m, work.OutputStride, work.Tiles.TilesPerBlock, width, work.Inputs);
@@ -112,7 +110,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         var tiles = work.Tiles;
         var (first, last) = work.Columns(split);
         float* v = KernelMemory.Own(work.BlockMemory);
-        float* m = v + P.Matrices * work.InputStride, band = m + Values * work.OutputStride, scratch = band + work.BandFloats;
+        float* m = v + P.PixelMatrices * work.InputStride, band = m + P.Values * work.OutputStride, scratch = band + work.BandFloats;
         int count = 0;
         for (int i = 0; i < tiles.Bands(block); i++)
         {
@@ -213,7 +211,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             int width = P.PanelAt(Outputs, 0);
             int all = size.Images * ConvolutionTiles.Along(size.Height) * ConvolutionTiles.Along(size.Width);
             HasFewTiles = all <= FewTiles;
-            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.Matrices * P.Floats(Inputs) + Values * width))), cores);
+            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.PixelMatrices * P.Floats(Inputs) + P.Values * width))), cores);
             int panels = (Outputs + width - 1) / width;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
             int rows = P.Rows(Tiles.TilesPerBlock);
@@ -265,13 +263,13 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         public nint BandFloats { get; }
 
         /// <summary>What a core needs for a block.</summary>
-        public nint BlockMemory => P.Matrices * InputStride + Values * OutputStride + BandFloats + ScratchFloats;
+        public nint BlockMemory => P.PixelMatrices * InputStride + P.Values * OutputStride + BandFloats + ScratchFloats;
 
         /// <summary>Outputs of a part where tiles are few.</summary>
         public int SliceWidth(int cores) => Outputs >= 2 * L.Count * cores ? 2 * L.Count : P.LeastPanel;
 
         /// <summary>What a core needs for some outputs of all tiles.</summary>
-        public nint SliceMemory(int width) => P.Matrices * (P.Floats((nint)Inputs * width) + Skew) + Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
+        public nint SliceMemory(int width) => P.WeightMatrices * (P.Floats((nint)Inputs * width) + Skew) + P.Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
 
         public (int First, int Last) Columns(int split)
         {

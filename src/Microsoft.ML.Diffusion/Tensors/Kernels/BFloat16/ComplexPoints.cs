@@ -10,7 +10,7 @@ namespace Microsoft.ML.Diffusion;
 /// that of rounding its weights. Pixels and weights are real, so that the values at i and −i are conjugate and one is enough. Channels are multiples of 32.
 /// </summary>
 /// <param name="unit">Multiplies.</param>
-internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<Lanes512>
+internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient<Lanes512>
 {
     // In one direction a tile has six values: at 0, 1 and −1, the real and the imaginary part of that at i, at infinity. In two it has six rows of them, 36 real numbers, of which
     // the rows and columns of i make 10 complex numbers: with the real points 4 and 4; at (i, i) and (i, −i), from the four where both meet, 2.
@@ -35,7 +35,11 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
 
     /// <inheritdoc/>
     /// <remarks>Four rows of real points; six complex numbers in the rows of i.</remarks>
-    public static int Matrices => 4 * RealRow + 6 * 3;
+    public static int PixelMatrices => 4 * RealRow + 6 * 3;
+
+    public static int WeightMatrices => PixelMatrices;
+
+    public static int Values => 36;
 
     /// <inheritdoc/>
     /// <remarks>
@@ -128,18 +132,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
     {
         int rows = Rows(tiles);
         nint* offsets = stackalloc nint[inputs / MatrixUnit.Depth];
-        for (int step = 0; step < inputs / MatrixUnit.Depth; step++)
-            offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
-        var product = new BlockProduct
-        {
-            AStride = inputs * sizeof(ushort),
-            Offsets = offsets,
-            Steps = inputs / MatrixUnit.Depth,
-            BStride = MatrixUnit.Side * sizeof(float),
-            BSecond = MatrixUnit.Side / 2 * sizeof(float),
-            BStep = MatrixUnit.StepNumbers * sizeof(ushort),
-            CStride = width * sizeof(float),
-        };
+        BlockProduct product = ProductOf(offsets, width, inputs);
         _unit.Begin();
         foreach (byte row in RealIndices)
         {
@@ -184,22 +177,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             var (y0, y1, y2, y3) = Output(
                 Vector512.Load(scratch), Vector512.Load(scratch + N), Vector512.Load(scratch + 2 * N), Vector512.Load(scratch + 3 * N), Vector512.Load(scratch + 4 * N),
                 Vector512.Load(scratch + 5 * N));
-            y0 += bias.Value;
-            y1 += bias.Value;
-            y2 += bias.Value;
-            y3 += bias.Value;
+            WriteRow(y0, y1, y2, y3, y, pixel, bias, addend);
             if (addend is not null)
-            {
-                y0 += E.Load(addend).Value;
-                y1 += E.Load(addend + pixel).Value;
-                y2 += E.Load(addend + 2 * pixel).Value;
-                y3 += E.Load(addend + 3 * pixel).Value;
                 addend += row;
-            }
-            E.Store(new(y0), y);
-            E.Store(new(y1), y + pixel);
-            E.Store(new(y2), y + 2 * pixel);
-            E.Store(new(y3), y + 3 * pixel);
         }
     }
 
@@ -263,6 +243,49 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradPoints<L
             StoreThree((one0 - minus0) * quarter, (one1 - minus1) * quarter, (one2 - minus2) * quarter, g + 3 * next, next);
             StoreThree(even0 + Vector512.Load(u + 21 * stride), even1, even2 + Vector512.Load(u + 22 * stride), g + 6 * next, next);
         }
+    }
+
+    /// <summary>The strides of a product of a matrix of pixels and one of weights.</summary>
+    /// <param name="offsets">[inputs / 32], filled.</param>
+    /// <param name="width">Columns of the panel.</param>
+    /// <param name="inputs">Channels.</param>
+    public static BlockProduct ProductOf(nint* offsets, int width, int inputs)
+    {
+        int steps = inputs / MatrixUnit.Depth;
+        for (int step = 0; step < steps; step++)
+            offsets[step] = step * MatrixUnit.Depth * sizeof(ushort);
+        return new()
+        {
+            AStride = inputs * sizeof(ushort),
+            Offsets = offsets,
+            Steps = steps,
+            BStride = MatrixUnit.Side * sizeof(float),
+            BSecond = MatrixUnit.Side / 2 * sizeof(float),
+            BStep = MatrixUnit.StepNumbers * sizeof(ushort),
+            CStride = width * sizeof(float),
+        };
+    }
+
+    /// <summary>Writes four pixels of an output.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WriteRow<E>(Vector512<float> y0, Vector512<float> y1, Vector512<float> y2, Vector512<float> y3, E* y, nint pixel, Lanes512 bias, E* addend)
+        where E : unmanaged, IElement<E, Lanes512>
+    {
+        y0 += bias.Value;
+        y1 += bias.Value;
+        y2 += bias.Value;
+        y3 += bias.Value;
+        if (addend is not null)
+        {
+            y0 += E.Load(addend).Value;
+            y1 += E.Load(addend + pixel).Value;
+            y2 += E.Load(addend + 2 * pixel).Value;
+            y3 += E.Load(addend + 3 * pixel).Value;
+        }
+        E.Store(new(y0), y);
+        E.Store(new(y1), y + pixel);
+        E.Store(new(y2), y + 2 * pixel);
+        E.Store(new(y3), y + 3 * pixel);
     }
 
     private void Multiply(BlockProduct* product, float* v, float* u, float* m, int rows)

@@ -2,25 +2,37 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal static unsafe partial class WinogradConvolution<L, E, P>
+/// <summary>
+/// The gradients of weight and bias of a 3x3 convolution by F(4x4, 3x3). A core has half of the values of all tiles, and some outputs, to itself from the pixels to the sums:
+/// no core waits for what another has transformed, and the result does not depend on how many there are.
+/// </summary>
+/// <typeparam name="L">The register.</typeparam>
+/// <typeparam name="E">The images' numbers.</typeparam>
+/// <typeparam name="P">Points, and what multiplies the values there.</typeparam>
+internal static unsafe class WinogradGradient<L, E, P>
+    where L : unmanaged, ILanes<L>
+    where E : unmanaged, IElement<E, L>
+    where P : struct, IWinogradGradient<L>
 {
+    private const int Side = ConvolutionTiles.Side;
+
+    /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
+    private const int Skew = 16;
+
     /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
     private const int ChunkFloats = 150_000;
 
     /// <summary>Outputs that are summed together where all tiles are one chunk: their sums stay in the second-level cache.</summary>
     private const int SliceOutputs = 64;
 
-    /// <summary>
-    /// The gradients of weight and bias. A core has half of the values of all tiles, and some outputs, to itself from the pixels to the sums: no core waits for what
-    /// another has transformed, and the result does not depend on how many there are.
-    /// </summary>
+    /// <summary>Adds the gradients up.</summary>
     /// <param name="points">Multiplies.</param>
     /// <param name="size">The sizes of the convolution.</param>
     /// <param name="x">[N, H, W, C], its input.</param>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
-    public static void WeightGradient(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
+    public static void Add(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
         var work = new GradientWork(points, size, x, dy, dBias);
         int inputs = size.Inputs;
