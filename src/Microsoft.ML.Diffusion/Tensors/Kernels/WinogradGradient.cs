@@ -116,7 +116,7 @@ internal static unsafe class WinogradGradient<L, E, P>
                         continue;
                     new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
                 }
-                for (int tile = 0; tile < work.Across; tile += 3 - work.PairedRows, filled += 2)
+                for (int tile = 0; tile < work.Across; tile += work.PairStep, filled += 2)
                     P.InputHalf(pixels + (nint)tile * Side * count, next, window.RowFloats, count, upper, x, filled, first, work.Inputs, stride, room);
             }
         }
@@ -146,7 +146,7 @@ internal static unsafe class WinogradGradient<L, E, P>
                         continue;
                     new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
                 }
-                for (int tile = 0; tile < work.Across; tile += 3 - work.PairedRows, filled += 2)
+                for (int tile = 0; tile < work.Across; tile += work.PairStep, filled += 2)
                     P.OutputGradientHalf(pixels + (nint)tile * Side * count, next, rowFloats, count, upper, dy, filled, first, outputs, stride, room);
             }
         }
@@ -254,6 +254,9 @@ internal static unsafe class WinogradGradient<L, E, P>
 
         /// <summary>Rows of tiles of which tiles are paired: 1 where a row has an even number of them, otherwise 2.</summary>
         public int PairedRows { get; }
+
+        /// <summary>Tiles from a pair in a row to the next pair.</summary>
+        public int PairStep => PairedRows == 1 ? 2 : 1;
 
         /// <summary>Rows of tiles that are transformed before their products are taken.</summary>
         public int ChunkBands { get; }
