@@ -17,7 +17,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     private const int Side = ConvolutionTiles.Side;
 
     /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
-    private const int Skew = 16;
+    internal const int Skew = 16;
 
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
     private const int BlockFloats = 300_000;

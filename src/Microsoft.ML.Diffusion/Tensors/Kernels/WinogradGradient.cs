@@ -16,8 +16,8 @@ internal static unsafe class WinogradGradient<L, E, P>
 {
     private const int Side = ConvolutionTiles.Side;
 
-    /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
-    private const int Skew = 16;
+    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Skew"/>
+    private const int Skew = WinogradConvolution<L, E, P>.Skew;
 
     /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
     private const int ChunkFloats = 150_000;
