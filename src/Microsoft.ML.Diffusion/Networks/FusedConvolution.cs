@@ -80,8 +80,6 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
             ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
-        else if (unit is PairUnit doubling && settings.Doubled)
-            ConvolutionKernel.ApplyToDoubled(doubling, size, SourceOf(pixels, norm, settings), w, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
         else if (unit is PairUnit pairs)
             ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
         else

@@ -119,7 +119,7 @@ public sealed unsafe class BFloat16KernelTests
             ushort[] y = Nothing(size.Images * size.Height * size.Width * outputs);
             fixed (ushort* px = Narrow(image), pa = Narrow(a), py = y)
             fixed (float* pw = weight, pb = b)
-                ConvolutionKernel.ApplyToDoubled((PairUnit)TestedUnits.Of(unit), size, PixelSource.Of(px, height, width, inputs, doubled: true), pw, pb, pa, py);
+                ConvolutionKernel.Apply((PairUnit)TestedUnits.Of(unit), size, PixelSource.Of(px, height, width, inputs, doubled: true), pw, false, pb, pa, py);
             return [.. y.Select(WrittenOutUnit.Widen)];
         }
     }

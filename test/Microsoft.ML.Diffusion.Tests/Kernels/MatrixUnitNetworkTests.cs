@@ -31,11 +31,8 @@ public sealed class MatrixUnitNetworkTests
     public void EveryParametersGradientIsNearThatOfThePlainOperators(string unit, string kind)
     {
         using var scope = NewDisposeScope();
-        using DenoisingNetwork fast = Randomized(kind), plain = Randomized(kind).to(float64);
-        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
-        Tensor? labels = SmallNetworks.Labels(2, s_shape);
-        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
-        (want * dy).sum().backward();
+        using DenoisingNetwork fast = Randomized(kind);
+        var (x, timesteps, labels, want, dy, gradients) = OfPlainOperators(kind);
         using (MatrixUnit.Enter(TestedUnits.Of(unit)))
         {
             Tensor y = fast.forward(x, timesteps, labels);
@@ -44,7 +41,6 @@ public sealed class MatrixUnitNetworkTests
             Assert.IsGreaterThan(1e-4, Apart(want, y), "bfloat16 was computed in");
             (y * dy.to(float32)).sum().backward();
         }
-        var gradients = plain.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter.grad);
         foreach (var (path, parameter) in fast.named_parameters())
         {
             using Tensor? wanted = gradients[path], gotten = parameter.grad;
@@ -60,12 +56,8 @@ public sealed class MatrixUnitNetworkTests
     public void ComplexPointsAreNearlyAsAccurateAsNineTaps(string kind)
     {
         using var scope = NewDisposeScope();
-        using DenoisingNetwork network = Randomized(kind), plain = Randomized(kind).to(float64);
-        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
-        Tensor? labels = SmallNetworks.Labels(2, s_shape);
-        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
-        (want * dy).sum().backward();
-        Dictionary<string, Tensor> wanted = plain.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter.grad!);
+        using DenoisingNetwork network = Randomized(kind);
+        var (x, timesteps, labels, want, dy, gradients) = OfPlainOperators(kind);
         var (taps, ofTaps) = Over(new WrittenOutUnit());
         var (points, ofPoints) = Over(new WrittenOutPairUnit());
         Assert.IsLessThan(1.5 * taps, points);
@@ -77,7 +69,7 @@ public sealed class MatrixUnitNetworkTests
             using var use = MatrixUnit.Enter(unit);
             Tensor y = network.forward(x, timesteps, labels);
             (y * dy.to(float32)).sum().backward();
-            return (Apart(want, y), network.named_parameters().Average(entry => Apart(wanted[entry.name], entry.parameter.grad!)));
+            return (Apart(want, y), network.named_parameters().Average(entry => Apart(gradients[entry.name]!, entry.parameter.grad!)));
         }
     }
 
@@ -140,6 +132,17 @@ public sealed class MatrixUnitNetworkTests
         Tensor whole = odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null);
         using (MatrixUnit.Enter(null))
             CollectionAssert.AreEqual(odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null).data<float>().ToArray(), whole.data<float>().ToArray());
+    }
+
+    /// <summary>An input, and what libtorch's operators in float64 make of it and of a gradient of the output.</summary>
+    private static (Tensor X, Tensor Timesteps, Tensor? Labels, Tensor Want, Tensor Dy, Dictionary<string, Tensor?> Gradients) OfPlainOperators(string kind)
+    {
+        using DenoisingNetwork plain = Randomized(kind).to(float64);
+        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
+        Tensor? labels = SmallNetworks.Labels(2, s_shape);
+        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
+        (want * dy).sum().backward();
+        return (x, timesteps, labels, want, dy, plain.named_parameters().ToDictionary(entry => entry.name, entry => (Tensor?)entry.parameter.grad));
     }
 
     private static DenoisingNetwork Randomized(string kind)

@@ -16,13 +16,13 @@ internal static unsafe class ConvolutionKernel
 
     /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
-    public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y) =>
-        WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
-
-    /// <summary>The same of images that the source has doubled.</summary>
-    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
-    public static void ApplyToDoubled(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, float* bias, ushort* addend, ushort* y) =>
-        WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned: false, bias, (NarrowElement*)addend, (NarrowElement*)y);
+    public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y)
+    {
+        if (x.Doubles)
+            WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
+        else
+            WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
+    }
 
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)

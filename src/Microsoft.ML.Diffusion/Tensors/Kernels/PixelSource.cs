@@ -34,6 +34,9 @@ internal abstract unsafe class PixelSource
     /// <summary>Floats that a reader has to have for <see cref="Begin"/>.</summary>
     public const int Room = 2 * MostChannels;
 
+    /// <summary>Whether each pixel comes four times, as neighbours.</summary>
+    public virtual bool Doubles => false;
+
     /// <summary>Prepares what the rows of an image share.</summary>
     /// <param name="image">Which image.</param>
     /// <param name="channels">Which channels, at most <see cref="MostChannels"/>.</param>
@@ -88,6 +91,9 @@ internal sealed unsafe class DoubledSource<L, E>(E* pixels, int height, int widt
     where L : unmanaged, ILanes<L>
     where E : unmanaged, IElement<E, L>
 {
+    /// <inheritdoc/>
+    public override bool Doubles => true;
+
     /// <inheritdoc/>
     public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride)
     {

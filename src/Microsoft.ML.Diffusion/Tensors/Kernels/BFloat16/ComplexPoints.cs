@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -379,28 +378,37 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         InputComplexRows<Pairs>(x, y, v + 5 * stride, stride, scratch + 36 * N);
     }
 
+    /// <summary>The real points of six pixels; at i they are d4 − d2 and d3 − d1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) InputReal(
+        Vector512<float> d0, Vector512<float> d1, Vector512<float> d2, Vector512<float> d3, Vector512<float> d4, Vector512<float> d5)
+    {
+        Vector512<float> even = d2 + d4, odd = d1 + d3;
+        return (d0 - d4, even + odd, even - odd, d5 - d1);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputColumn(float* d, nint row, float* to)
     {
-        Vector512<float> d0 = Vector512.Load(d), d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
-        Vector512<float> d5 = Vector512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
-        (d0 - d4).Store(to);
-        (even + odd).Store(to + 6 * N);
-        (even - odd).Store(to + 12 * N);
+        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
+        var (zero, one, minus, infinity) = InputReal(Vector512.Load(d), d1, d2, d3, d4, Vector512.Load(d + 5 * row));
+        zero.Store(to);
+        one.Store(to + 6 * N);
+        minus.Store(to + 12 * N);
         (d4 - d2).Store(to + 18 * N);
         (d3 - d1).Store(to + 24 * N);
-        (d5 - d1).Store(to + 30 * N);
+        infinity.Store(to + 30 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputRealColumn(float* d, nint row, float* to)
     {
-        Vector512<float> d0 = Vector512.Load(d), d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
-        Vector512<float> d5 = Vector512.Load(d + 5 * row), even = d2 + d4, odd = d1 + d3;
-        (d0 - d4).Store(to);
-        (even + odd).Store(to + 6 * N);
-        (even - odd).Store(to + 12 * N);
-        (d5 - d1).Store(to + 18 * N);
+        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
+        var (zero, one, minus, infinity) = InputReal(Vector512.Load(d), d1, d2, d3, d4, Vector512.Load(d + 5 * row));
+        zero.Store(to);
+        one.Store(to + 6 * N);
+        minus.Store(to + 12 * N);
+        infinity.Store(to + 18 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -419,11 +427,12 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     {
         Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N), x4 = Vector512.Load(x + 4 * N), x5 = Vector512.Load(x + 5 * N);
         Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N), y4 = Vector512.Load(y + 4 * N), y5 = Vector512.Load(y + 5 * N);
-        Vector512<float> evenX = x2 + x4, oddX = x1 + x3, evenY = y2 + y4, oddY = y1 + y3;
-        S.Store(x0 - x4, y0 - y4, v);
-        S.Store(evenX + oddX, evenY + oddY, v + stride);
-        S.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
-        S.Store(x5 - x1, y5 - y1, v + 3 * stride);
+        var (zeroX, oneX, minusX, infinityX) = InputReal(x0, x1, x2, x3, x4, x5);
+        var (zeroY, oneY, minusY, infinityY) = InputReal(y0, y1, y2, y3, y4, y5);
+        S.Store(zeroX, zeroY, v);
+        S.Store(oneX, oneY, v + stride);
+        S.Store(minusX, minusY, v + 2 * stride);
+        S.Store(infinityX, infinityY, v + 3 * stride);
         StorePixels<S>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 4 * stride, stride);
     }
 
@@ -433,11 +442,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         where S : struct, ITwoRegisters
     {
         ComplexRows(x, kept);
-        // The second register's beside the first's, which lie in memory.
-        float* second = y;
-        ComplexRows(y, second);
-        for (int i = 0; i < 6; i++, kept += 2 * N, second += 2 * N, v += 3 * stride)
-            StorePixels<S>(Vector512.Load(kept), Vector512.Load(kept + N), Vector512.Load(second), Vector512.Load(second + N), v, stride);
+        ComplexRows(y, y);
+        for (int i = 0; i < 6; i++, kept += 2 * N, y += 2 * N, v += 3 * stride)
+            StorePixels<S>(Vector512.Load(kept), Vector512.Load(kept + N), Vector512.Load(y), Vector512.Load(y + N), v, stride);
     }
 
     /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of six; may be written where they lie.</summary>
@@ -447,14 +454,8 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N), a4 = Vector512.Load(rows + 4 * N);
         Vector512<float> a5 = Vector512.Load(rows + 5 * N), b0 = Vector512.Load(rows + 6 * N), b1 = Vector512.Load(rows + 7 * N), b2 = Vector512.Load(rows + 8 * N);
         Vector512<float> b3 = Vector512.Load(rows + 9 * N), b4 = Vector512.Load(rows + 10 * N), b5 = Vector512.Load(rows + 11 * N);
-        StoreTwo(a0 - a4, b0 - b4, to);
-        Vector512<float> evenA = a2 + a4, oddA = a1 + a3, evenB = b2 + b4, oddB = b1 + b3;
-        StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
-        StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
-        StoreTwo(a5 - a1, b5 - b1, to + 6 * N);
-        Vector512<float> rr = a4 - a2, ri = a3 - a1, ir = b4 - b2, ii = b3 - b1;
-        StoreTwo(rr - ii, ri + ir, to + 8 * N);
-        StoreTwo(rr + ii, ir - ri, to + 10 * N);
+        StoreReal(InputReal(a0, a1, a2, a3, a4, a5), InputReal(b0, b1, b2, b3, b4, b5), to);
+        StoreCorner(a4 - a2, a3 - a1, b4 - b2, b3 - b1, to + 8 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
@@ -473,11 +474,12 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         {
             Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N);
             Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N);
-            Vector512<float> evenX = x0 + x2, oddX = x1 + x3, evenY = y0 + y2, oddY = y1 + y3;
-            Pairs.Store(x0, y0, v);
-            Pairs.Store(evenX + oddX, evenY + oddY, v + stride);
-            Pairs.Store(evenX - oddX, evenY - oddY, v + 2 * stride);
-            Pairs.Store(x3, y3, v + 3 * stride);
+            var (zeroX, oneX, minusX, infinityX) = OutputGradientReal(x0, x1, x2, x3);
+            var (zeroY, oneY, minusY, infinityY) = OutputGradientReal(y0, y1, y2, y3);
+            Pairs.Store(zeroX, zeroY, v);
+            Pairs.Store(oneX, oneY, v + stride);
+            Pairs.Store(minusX, minusY, v + 2 * stride);
+            Pairs.Store(infinityX, infinityY, v + 3 * stride);
             StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 4 * stride, stride);
         }
         Pairs.Store(Vector512.Load(x), Vector512.Load(y), v);
@@ -514,11 +516,12 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OutputGradientRealColumn(float* dy, nint row, float* to)
     {
-        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row), even = y0 + y2, odd = y1 + y3;
-        y0.Store(to);
-        (even + odd).Store(to + 4 * N);
-        (even - odd).Store(to + 8 * N);
-        y3.Store(to + 12 * N);
+        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row);
+        var (zero, one, minus, infinity) = OutputGradientReal(y0, y1, y2, y3);
+        zero.Store(to);
+        one.Store(to + 4 * N);
+        minus.Store(to + 8 * N);
+        infinity.Store(to + 12 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -536,14 +539,17 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     {
         Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N);
         Vector512<float> b0 = Vector512.Load(rows + 4 * N), b1 = Vector512.Load(rows + 5 * N), b2 = Vector512.Load(rows + 6 * N), b3 = Vector512.Load(rows + 7 * N);
-        StoreTwo(a0, b0, to);
-        Vector512<float> evenA = a0 + a2, oddA = a1 + a3, evenB = b0 + b2, oddB = b1 + b3;
-        StoreTwo(evenA + oddA, evenB + oddB, to + 2 * N);
-        StoreTwo(evenA - oddA, evenB - oddB, to + 4 * N);
-        StoreTwo(a3, b3, to + 6 * N);
-        Vector512<float> rr = a0 - a2, ri = a3 - a1, ir = b0 - b2, ii = b3 - b1;
-        StoreTwo(rr - ii, ri + ir, to + 8 * N);
-        StoreTwo(rr + ii, ir - ri, to + 10 * N);
+        StoreReal(OutputGradientReal(a0, a1, a2, a3), OutputGradientReal(b0, b1, b2, b3), to);
+        StoreCorner(a0 - a2, a3 - a1, b0 - b2, b3 - b1, to + 8 * N);
+    }
+
+    /// <summary>The real points of four pixels' gradients; at i they are y0 − y2 and y3 − y1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) OutputGradientReal(
+        Vector512<float> y0, Vector512<float> y1, Vector512<float> y2, Vector512<float> y3)
+    {
+        Vector512<float> even = y0 + y2, odd = y1 + y3;
+        return (y0, even + odd, even - odd, y3);
     }
 
     /// <summary>Of two inputs, whose numbers lie 18 registers apart.</summary>
@@ -701,6 +707,27 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         Pairs.Store(p, secondP, v);
         Pairs.Store(p - twice, secondP - secondTwice, v + stride);
         Pairs.Store(p + twice, secondP + secondTwice, v + 2 * stride);
+    }
+
+    /// <summary>What the row of i holds at the real points: the real parts' row and the imaginary parts' as numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreReal(
+        (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) re,
+        (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) im,
+        float* to)
+    {
+        StoreTwo(re.Zero, im.Zero, to);
+        StoreTwo(re.One, im.One, to + 2 * N);
+        StoreTwo(re.Minus, im.Minus, to + 4 * N);
+        StoreTwo(re.Infinity, im.Infinity, to + 6 * N);
+    }
+
+    /// <summary>The numbers at (i, i) and (i, −i), from the real and imaginary parts of both directions.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreCorner(Vector512<float> rr, Vector512<float> ri, Vector512<float> ir, Vector512<float> ii, float* to)
+    {
+        StoreTwo(rr - ii, ri + ir, to);
+        StoreTwo(rr + ii, ir - ri, to + 2 * N);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
