@@ -30,11 +30,19 @@ internal sealed class Fork : IDisposable
 
     /// <summary>Gives every reader the tensor itself: where there is no graph, and with operators that are not ours.</summary>
     /// <param name="x">The tensor; not disposed.</param>
-    public void Fill(Tensor x) => Fill(Enumerable.Range(0, Readers).Select(_ => x.alias()));
+    public void Fill(Tensor x) => Fill(Enumerable.Range(0, Readers).Select(_ => x.alias()), ChannelMoments.Of(x));
 
     /// <summary>Gives every reader its own.</summary>
     /// <param name="ways">As many as there are readers; they belong to the fork from now on.</param>
-    public void Fill(IEnumerable<Tensor> ways) => _ways.AddRange(ways);
+    /// <param name="moments">What is known of the tensor; null: nothing.</param>
+    public void Fill(IEnumerable<Tensor> ways, ChannelMoments? moments)
+    {
+        foreach (Tensor way in ways)
+        {
+            moments?.Describe(way);
+            _ways.Add(way);
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

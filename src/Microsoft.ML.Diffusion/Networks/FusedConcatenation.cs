@@ -19,10 +19,9 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         bool narrow = a.dtype == ScalarType.BFloat16 && b.dtype == a.dtype && a.device_type == DeviceType.CPU && a.numel() > 0;
         if (!(narrow || HostKernels.Take(a, b)) || a.numel() + b.numel() > int.MaxValue / sizeof(float))
             return cat([a, b], 1);
-        if (!is_grad_enabled())
-            return Join(a, b);
-        using var scope = NewDisposeScope();
-        return apply(a, b)[0].MoveToOuterDisposeScope();
+        Tensor joined = is_grad_enabled() ? JoinInGraph(a, b) : Join(a, b);
+        ChannelMoments.Join(ChannelMoments.Of(a), ChannelMoments.Of(b))?.Describe(joined);
+        return joined;
     }
 
     /// <inheritdoc/>
@@ -55,6 +54,12 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
             }
         });
         return ReturnedGradients.Pass(da.permute(0, 3, 1, 2), db.permute(0, 3, 1, 2));
+    }
+
+    private static Tensor JoinInGraph(Tensor a, Tensor b)
+    {
+        using var scope = NewDisposeScope();
+        return apply(a, b)[0].MoveToOuterDisposeScope();
     }
 
     private static Tensor Join(Tensor a, Tensor b)

@@ -19,14 +19,10 @@ internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<Fus
     /// <returns>[N, C, H, W]; the caller disposes it.</returns>
     public static Tensor Apply(Tensor x, ScalarType type)
     {
-        if (x.dtype == type)
-            return x.alias();
-        if (!Takes(x, type))
-            return x.to(type);
-        if (!is_grad_enabled())
-            return Convert(x, type);
-        using var scope = NewDisposeScope();
-        return apply(x, type).MoveToOuterDisposeScope();
+        Tensor y = x.dtype == type ? x.alias() : !Takes(x, type) ? x.to(type) : is_grad_enabled() ? ConvertInGraph(x, type) : Convert(x, type);
+        // What rounding adds to them is below what a norm can tell.
+        ChannelMoments.Of(x)?.Describe(y);
+        return y;
     }
 
     /// <inheritdoc/>
@@ -49,6 +45,12 @@ internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<Fus
     private static bool Takes(Tensor x, ScalarType type) =>
         x.device_type == DeviceType.CPU && (x.dtype, type) is (ScalarType.Float32, ScalarType.BFloat16) or (ScalarType.BFloat16, ScalarType.Float32)
         && x.dim() == 4 && x.numel() % Lanes512.Count == 0 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+
+    private static Tensor ConvertInGraph(Tensor x, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        return apply(x, type).MoveToOuterDisposeScope();
+    }
 
     private static Tensor Convert(Tensor x, ScalarType type)
     {

@@ -37,7 +37,10 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     {
         var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
         Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
-        Convolve(size, pixels, norm, settings, kernel, turned: false, bias, addend, y);
+        // The rows of a tile: all kernels divide an image into whole ones.
+        using var sheet = MomentSheet.TryCreate(size.Images, size.Height * size.Width, BFloat16Convolution.LineRows * size.Width, size.Outputs, Lanes.Widest);
+        Convolve(size, pixels, norm, settings, kernel, turned: false, bias, addend, y, sheet?.Lines ?? default);
+        settings.OutputMoments = sheet?.Merge();
         return y;
     }
 
@@ -61,7 +64,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
         var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
         Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
         var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };
-        Convolve(back, dy, null, s_asItLies, kernel, turned: true, null, null, dx);
+        Convolve(back, dy, null, s_asItLies, kernel, turned: true, null, null, dx, default);
         if (!settings.Doubled)
             return dx;
         using Tensor large = dx;
@@ -74,16 +77,16 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     }
 
     private static void Convolve(
-        in ConvolutionSize size, Tensor pixels, NormBatch? norm, ConvolutionSettings settings, Tensor kernel, bool turned, Tensor? bias, Tensor? addend, Tensor y)
+        in ConvolutionSize size, Tensor pixels, NormBatch? norm, ConvolutionSettings settings, Tensor kernel, bool turned, Tensor? bias, Tensor? addend, Tensor y, MomentLines moments)
     {
         float* w = HostMemory.Pointer(kernel), b = HostMemory.PointerOrNull(bias);
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
-            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
+            ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);
         else if (unit is PairUnit pairs)
-            ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+            ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
         else
-            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
+            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
     }
 
     private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)

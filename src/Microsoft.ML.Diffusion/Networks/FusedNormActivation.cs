@@ -31,9 +31,9 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         {
             // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
             using var scope = NewDisposeScope();
-            return apply(x, norm.Weight, norm.Bias, norm.Film!, norm.Settings).MoveToOuterDisposeScope();
+            return apply(x, norm.Weight, norm.Bias, norm.Film!, norm.Settings, ChannelMoments.Of(x)!).MoveToOuterDisposeScope();
         }
-        var (y, statistics) = Forward(x, norm.Weight, norm.Bias, norm.Film, norm.Settings);
+        var (y, statistics) = Forward(x, norm.Weight, norm.Bias, norm.Film, norm.Settings, ChannelMoments.Of(x));
         statistics.Dispose();
         return y;
     }
@@ -43,7 +43,7 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
     {
         var (x, weight, bias) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2]);
         var (film, settings) = ((Tensor?)vars[3], (NormSettings)vars[4]);
-        var (y, statistics) = Forward(x, weight, bias, film, settings);
+        var (y, statistics) = Forward(x, weight, bias, film, settings, (ChannelMoments?)vars[5]);
         ctx.save_for_backward([x, weight, bias, film!, statistics]);
         ctx.save_data(Settings, settings);
         ctx.set_materialize_grads(false);
@@ -62,17 +62,17 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         var norm = new NormBatch(x.permute(0, 2, 3, 1), weight, bias, film?.contiguous(), saved[4], settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
         var gradients = NormGradients.Compute(norm, dx, weight, bias, film);
-        return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null]);
+        return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null, null]);
     }
 
-    private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? film, NormSettings settings)
+    private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? film, NormSettings settings, ChannelMoments? known)
     {
         using Tensor pixels = x.permute(0, 2, 3, 1);
         using Tensor? rows = film?.contiguous();
         using Tensor result = empty(pixels.shape, pixels.dtype);
         Tensor statistics = NormGradients.NewStatistics(pixels, settings);
         var norm = new NormBatch(pixels, weight, bias, rows, statistics, settings);
-        norm.Measure();
+        norm.Measure(known);
         norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);
     }

@@ -10,6 +10,9 @@ internal sealed record ProductSettings(NormSettings? Norm, WindowSize Window) : 
 /// <summary>A 1x1 convolution, or a strided one over its windows, as a matrix product, over <see cref="LinearKernel"/> or <see cref="BFloat16Product"/>.</summary>
 internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, ProductSettings>
 {
+    /// <summary>Pixels of the shortest line whose moments are worth measuring.</summary>
+    private const int LeastLine = 8;
+
     /// <summary>Runs it where it can.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
     /// <param name="weight">[D, C, k, k].</param>
@@ -42,16 +45,10 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         var window = settings.Window;
         int outputs = (int)kernel.shape[0];
         Tensor y = empty([window.Images, window.OutputHeight, window.OutputWidth, outputs], pixels.dtype);
-        if (UnitFor(pixels) is { } unit)
-        {
-            BFloat16Product.Apply(
-                unit, window.Outputs, window.Numbers, outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
-                HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y));
-            return y;
-        }
-        LinearKernel.Apply(
-            window.Outputs, window.Numbers, outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
-            HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y));
+        // A block ends with a sum and a level begins with a strided convolution: a norm follows these.
+        using var sheet = addend is not null || !window.IsPointwise ? SheetFor(window, outputs) : null;
+        Multiply(pixels, norm, kernel, bias, addend, y, window, sheet?.Lines ?? default);
+        settings.OutputMoments = sheet?.Merge();
         return y;
     }
 
@@ -96,6 +93,28 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         else
             LinearKernel.AddWindows(window, HostMemory.Pointer(all), HostMemory.Pointer(dx));
         return dx;
+    }
+
+    /// <summary>Lines of the longest power of two: they end where chunks of rows do.</summary>
+    private static MomentSheet? SheetFor(WindowSize window, int outputs)
+    {
+        int pixels = window.OutputHeight * window.OutputWidth, line = Math.Min(pixels & -pixels, LinearKernel.Line);
+        return line < LeastLine ? null : MomentSheet.TryCreate(window.Images, pixels, line, outputs, LinearKernel.LanesFor(window.Numbers, outputs));
+    }
+
+    private static void Multiply(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, Tensor y, WindowSize window, MomentLines moments)
+    {
+        int outputs = (int)kernel.shape[0];
+        if (UnitFor(pixels) is { } unit)
+        {
+            BFloat16Product.Apply(
+                unit, window.Outputs, window.Numbers, outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
+                HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
+            return;
+        }
+        LinearKernel.Apply(
+            window.Outputs, window.Numbers, outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
+            HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);
     }
 
     private static RowSource? SourceOf(Tensor pixels, NormBatch? norm, WindowSize window)

@@ -64,6 +64,14 @@ internal static class LayerMath
         return Convolve(padded, weight, bias, strides, Zero);
     }
 
+    private static Tensor AddTo(Tensor y, Tensor? addend)
+    {
+        if (addend is null)
+            return y;
+        ChannelMoments.Forget(y);
+        return y.add_(addend);
+    }
+
     private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding, Fork? fork)
     {
         if (strides is [1, 1] && padding is [1, 1] && weight.shape[2] == 3)
@@ -88,8 +96,7 @@ internal static class LayerMath
             return fused;
         fork?.Fill(x);
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
-        Tensor y = Convolve(entered, weight, bias, One, Zero);
-        return addend is null ? y : y.add_(addend);
+        return AddTo(Convolve(entered, weight, bias, One, Zero), addend);
     }
 
     /// <summary>A 3x3 convolution of stride 1 with what surrounds it.</summary>
@@ -106,8 +113,7 @@ internal static class LayerMath
             return fused;
         fork?.Fill(x);
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
-        Tensor y = Convolve(entered, weight, bias, One, One);
-        return addend is null ? y : y.add_(addend);
+        return AddTo(Convolve(entered, weight, bias, One, One), addend);
     }
 
     /// <summary>Doubles both sides of an image by nearest neighbours, then convolves it 3x3.</summary>

@@ -62,7 +62,8 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
         using Tensor h = _conv1.Apply(x, first, fork: fork);   // [N, D, H, W]
         using Tensor skip = _skip is null ? fork.Take(residual) : _skip.forward(fork[residual]);
         NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
-        using Tensor conditioned = _film ? h.alias() : AddRows(h, projection);
+        using Tensor? shifted = _film ? null : AddRows(h, projection);
+        Tensor conditioned = shifted ?? h;
         if (!_dropout.Acts(training))
             return _conv2.Apply(conditioned, second, skip);
         Tensor activated = NormActivation.Apply(conditioned, second);

@@ -17,6 +17,12 @@ internal abstract record SurroundedSettings(NormSettings? Norm)
 
     /// <summary>N, D, H', W'.</summary>
     public long[] OutputShape { get; init; } = [];
+
+    /// <summary>What is known of the input; null: nothing.</summary>
+    public ChannelMoments? InputMoments { get; init; }
+
+    /// <summary>What the kernel measured of the result; null: nothing.</summary>
+    public ChannelMoments? OutputMoments { get; set; }
 }
 
 /// <summary>
@@ -46,11 +52,13 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <returns>[N, D, H', W'] in x's type with the channels last in memory.</returns>
     protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork, S settings)
     {
+        settings = settings with { InputMoments = ChannelMoments.Of(x) };
         if (!is_grad_enabled())
         {
             var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Film, settings);
             statistics?.Dispose();
             fork?.Fill(x);
+            settings.OutputMoments?.Describe(y);
             return y;
         }
         // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
@@ -59,7 +67,8 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         List<Tensor> outputs = apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Film!, settings);
         foreach (Tensor output in outputs)
             output.MoveToOuterDisposeScope();
-        fork?.Fill(outputs.Skip(1));
+        fork?.Fill(outputs.Skip(1), settings.InputMoments);
+        settings.OutputMoments?.Describe(outputs[0]);
         return outputs[0];
     }
 
@@ -70,7 +79,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var (normWeight, normBias, film, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (S)vars[7]);
         var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, film, settings);
         ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, film!, statistics!]);
-        ctx.save_data(Settings, settings with { OutputShape = y.shape });
+        ctx.save_data(Settings, settings with { OutputShape = y.shape, InputMoments = null, OutputMoments = null });
         // TorchSharp makes its zeros like the gradient that is not there.
         ctx.set_materialize_grads(false);
         return [y, .. Enumerable.Range(0, settings.Readers).Select(_ => x.detach())];
@@ -118,7 +127,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <param name="kernel">[D, k, k, C].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H', W', D] or null.</param>
-    /// <param name="settings">The settings.</param>
+    /// <param name="settings">The settings; what is measured of the result goes there.</param>
     /// <returns>[N, H', W', D].</returns>
     protected abstract Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, S settings);
 
@@ -157,7 +166,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         using Tensor? rows = film?.contiguous();
         Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);
         NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, rows, statistics!, settings.Norm);
-        norm?.Measure();
+        norm?.Measure(settings.InputMoments);
         using Tensor y = Compute(pixels, norm, kernel, bias, added, settings);
         return (y.permute(0, 3, 1, 2), statistics);
     }

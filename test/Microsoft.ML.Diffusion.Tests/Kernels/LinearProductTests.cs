@@ -150,7 +150,7 @@ public sealed unsafe class LinearProductTests
         KernelData.Poison(100_000);
         var y = new float[rows * outputs];
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            LinearProduct<L>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py);
+            LinearProduct<L>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
         return y;
     }
 

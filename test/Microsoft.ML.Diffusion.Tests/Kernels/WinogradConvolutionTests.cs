@@ -137,7 +137,7 @@ public sealed unsafe class WinogradConvolutionTests
         var y = new float[size.Images * size.Height * size.Width * size.Outputs];
         y.AsSpan().Fill(float.NaN);
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            WinogradConvolution<L, WideElement<L>, RealPoints<L>>.Apply(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py);
+            WinogradConvolution<L, WideElement<L>, RealPoints<L>>.Apply(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py, default);
         return y;
     }
 

@@ -4,24 +4,24 @@ namespace Microsoft.ML.Diffusion;
 internal static unsafe class ConvolutionKernel
 {
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
-    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y)
+    public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y, MomentLines moments = default)
     {
         if (Lanes.Widest == 16)
-            WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y);
+            WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
         else if (Lanes.Widest == 8)
-            WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y);
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
         else
-            WinogradConvolution<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes128>*)addend, (WideElement<Lanes128>*)y);
+            WinogradConvolution<Lanes128, WideElement<Lanes128>, RealPoints<Lanes128>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes128>*)addend, (WideElement<Lanes128>*)y, moments);
     }
 
     /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
-    public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y)
+    public static void Apply(PairUnit unit, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
         if (x.Doubles)
-            WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
+            WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y, moments);
         else
-            WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y);
+            WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y, moments);
     }
 
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>

@@ -5,6 +5,12 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>Products of many rows of float32 with a weight, in the widest registers that its sides fill; what belongs to their surroundings, also of bfloat16.</summary>
 internal static unsafe class LinearKernel
 {
+    /// <summary>Rows that are worked on together: whole blocks of six, a left factor that stays in the first-level cache.</summary>
+    public const int Chunk = 3 * Line;
+
+    /// <summary>Rows whose moments are measured together, at the most.</summary>
+    public const int Line = 16;
+
     /// <summary>Floats of the register for a weight; 0 where there is none.</summary>
     public static int LanesFor(long inputs, long outputs) => Math.Min(Lanes.Dividing(inputs), Lanes.Dividing(outputs));
 
@@ -12,15 +18,15 @@ internal static unsafe class LinearKernel
     public static bool Takes(long rows) => rows >= 4 && rows % 2 == 0;
 
     /// <inheritdoc cref="LinearProduct{L}.Apply"/>
-    public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
+    public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments = default)
     {
         int lanes = LanesFor(inputs, outputs);
         if (lanes == 16)
-            LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+            LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else if (lanes == 8)
-            LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+            LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else
-            LinearProduct<Lanes128>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y);
+            LinearProduct<Lanes128>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
     }
 
     /// <inheritdoc cref="LinearProduct{L}.WeightGradient"/>

@@ -7,9 +7,6 @@ namespace Microsoft.ML.Diffusion;
 internal static unsafe class LinearProduct<L>
     where L : unmanaged, ILanes<L>
 {
-    /// <summary>Rows that are worked on together: a left factor that stays in the first-level cache.</summary>
-    private const int Chunk = 60;
-
     /// <summary>Rows over which a weight's gradient is summed at a time.</summary>
     private const int GradientChunk = 240;
 
@@ -24,24 +21,28 @@ internal static unsafe class LinearProduct<L>
     /// <param name="bias">[outputs] or null.</param>
     /// <param name="addend">[rows, outputs] or null.</param>
     /// <param name="y">[rows, outputs], written.</param>
-    public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y)
+    /// <param name="moments">Lines that divide <see cref="LinearKernel.Line"/>, filled where they are wanted.</param>
+    public static void Apply(
+        nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments)
     {
         float* panels = KernelMemory.Shared((nint)inputs * outputs);
         Pack(weight, transposed, inputs, outputs, panels);
         // The last chunk takes what is left, so that none is too small for the kernel.
-        int chunks = (int)Math.Max(1, rows / Chunk);
+        int chunks = (int)Math.Max(1, rows / LinearKernel.Chunk);
         Cores.Run(chunks, chunk =>
         {
-            nint first = (nint)chunk * Chunk;
-            int count = chunk == chunks - 1 ? (int)(rows - first) : Chunk;
+            nint first = (nint)chunk * LinearKernel.Chunk;
+            int count = chunk == chunks - 1 ? (int)(rows - first) : LinearKernel.Chunk;
             float* from = x + first * inputs;
             if (source is not null)
             {
-                from = KernelMemory.Own((nint)2 * Chunk * inputs);
+                from = KernelMemory.Own((nint)2 * LinearKernel.Chunk * inputs);
                 source.Read(first, count, from);
             }
             MatrixKernel<L>.Multiply(from, inputs, panels, y + first * outputs, outputs, count, outputs, inputs);
             Finish(y + first * outputs, count, outputs, bias, addend is null ? null : addend + first * outputs);
+            for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
+                moments.Measure<L, WideElement<L>>((WideElement<L>*)y, row / moments.Pixels, 0, outputs);
         });
     }
 

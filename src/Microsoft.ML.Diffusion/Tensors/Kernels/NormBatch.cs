@@ -74,16 +74,19 @@ internal sealed unsafe class NormBatch
     };
 
     /// <summary>Measures every image.</summary>
-    public void Measure() => Cores.Run(Images, image =>
+    /// <param name="known">What was measured as the batch was written; null: the batch is read.</param>
+    public void Measure(ChannelMoments? known) => Cores.Run(Images, image =>
     {
-        if (_narrow)
-            Measure<Lanes512, NarrowElement>(image);
+        if (known is not null)
+            MeasureGroups(image, known.Image(image));
+        else if (_narrow)
+            MeasureImage<Lanes512, NarrowElement>(image);
         else if (_lanes == 16)
-            Measure<Lanes512, WideElement<Lanes512>>(image);
+            MeasureImage<Lanes512, WideElement<Lanes512>>(image);
         else if (_lanes == 8)
-            Measure<Lanes256, WideElement<Lanes256>>(image);
+            MeasureImage<Lanes256, WideElement<Lanes256>>(image);
         else
-            Measure<Lanes128, WideElement<Lanes128>>(image);
+            MeasureImage<Lanes128, WideElement<Lanes128>>(image);
     });
 
     /// <summary>Computes the factors of y = act(x·factor + offset), one pair a channel.</summary>
@@ -219,13 +222,34 @@ internal sealed unsafe class NormBatch
         }
     }
 
-    private void Measure<L, E>(int image)
+    private void MeasureImage<L, E>(int image)
         where L : unmanaged, ILanes<L>
         where E : unmanaged, IElement<E, L>
     {
-        var means = new Span<float>(_statistics + (nint)image * 2 * Settings.Groups, Settings.Groups);
-        var inverses = new Span<float>(_statistics + ((nint)image * 2 + 1) * Settings.Groups, Settings.Groups);
-        NormKernel<L, E>.Measure((E*)_x + image * Pixels * Channels, Pixels, Channels, Settings.Epsilon, means, inverses, KernelMemory.Own(2 * Channels));
+        float* moments = KernelMemory.Own(2 * Channels);
+        NormKernel<L, E>.Moments((E*)_x + image * Pixels * Channels, Pixels, Channels, Channels, moments, moments + Channels);
+        MeasureGroups(image, new(moments, 2 * Channels));
+    }
+
+    /// <summary>Mean and 1/√(variance + ε) of each group of an image, from its channels' moments (Chan et al. 1979).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void MeasureGroups(int image, ReadOnlySpan<float> moments)
+    {
+        float* statistics = _statistics + (nint)image * 2 * Settings.Groups;
+        int width = Channels / Settings.Groups;
+        for (int group = 0; group < Settings.Groups; group++)
+        {
+            var means = moments.Slice(group * width, width);
+            var squares = moments.Slice(Channels + group * width, width);
+            double mean = 0, scatter = 0;
+            foreach (float of in means)
+                mean += of;
+            mean /= width;
+            for (int c = 0; c < width; c++)
+                scatter += squares[c] + (means[c] - mean) * (means[c] - mean) * Pixels;
+            statistics[group] = (float)mean;
+            statistics[Settings.Groups + group] = (float)(1 / Math.Sqrt(Math.Max(scatter, 0) / ((double)width * Pixels) + Settings.Epsilon));
+        }
     }
 
     private void Apply<L>(nint first, int count, float* factor, float* offset, float* y)

@@ -37,9 +37,10 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    public static void Apply(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
+    /// <param name="moments">Lines of four rows of pixels, filled; outputs fill whole registers where they are wanted.</param>
+    public static void Apply(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y, MomentLines moments)
     {
-        var work = new Work(points, size, x, weight, turned, bias, addend, y);
+        var work = new Work(points, size, x, weight, turned, bias, addend, y, moments);
         if (work.HasFewTiles)
         {
             ApplyBySlices(work);
@@ -159,6 +160,8 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
                     WritePart(work, edge, offset + d, height, width, lanes);
                 }
             }
+            if (work.Moments.AreWanted)
+                work.Moments.Measure<L, E>(work.Y, (nint)part.Image * work.Tiles.Down + part.FirstRow + tileRow, column, columns);
         }
     }
 
@@ -196,7 +199,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     {
         private readonly float[] _bias;
 
-        public Work(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y)
+        public Work(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y, MomentLines moments)
         {
             Points = points;
             Size = size;
@@ -205,6 +208,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             IsTurned = turned;
             Addend = addend;
             Y = y;
+            Moments = moments;
             Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
             Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
             int cores = Cores.Count;
@@ -233,6 +237,8 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         public E* Addend { get; }
 
         public E* Y { get; }
+
+        public MomentLines Moments { get; }
 
         /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
         public float* Weight { get; }

@@ -8,6 +8,9 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal static unsafe class BFloat16Convolution
 {
+    /// <summary>Rows of pixels whose moments are measured together.</summary>
+    public const int LineRows = 4;
+
     private const int Taps = 9;
 
     /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
@@ -25,9 +28,11 @@ internal static unsafe class BFloat16Convolution
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    public static void Apply(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y)
+    /// <param name="moments">Lines of <see cref="LineRows"/> rows of pixels, filled where they are wanted.</param>
+    public static void Apply(
+        MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
-        var work = new Work(unit, size, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend));
+        var work = new Work(unit, size, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments);
         Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
         s_packed = default;
     }
@@ -83,6 +88,13 @@ internal static unsafe class BFloat16Convolution
         BFloat16Blocks.Multiply(
             work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions - work.Pitch, offsets, work.WeightSize.Steps, memory.Weight, work.To, first, count, memory.Sums);
         work.Unit.End();
+        if (!work.Moments.AreWanted)
+            return;
+        for (int i = 0; i < images; i++)
+        {
+            for (int row = top; row < top + height; row += LineRows)
+                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * size.Height + row) / LineRows, first, count);
+        }
     }
 
     /// <summary>Reads a row of the image with the zero that follows it.</summary>
@@ -133,7 +145,7 @@ internal static unsafe class BFloat16Convolution
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        public Work(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, ProductRows to)
+        public Work(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, ProductRows to, MomentLines moments)
         {
             Unit = unit;
             Size = size;
@@ -141,6 +153,7 @@ internal static unsafe class BFloat16Convolution
             Weight = weight;
             IsTurned = turned;
             To = to;
+            Moments = moments;
             WeightSize = new(size.Outputs, Taps, size.Inputs);
             Pitch = size.Width + 1;
 
@@ -155,6 +168,8 @@ internal static unsafe class BFloat16Convolution
                 int rows = Math.Max(1, Math.Min(BlockBytes / (Pitch * size.Inputs * sizeof(ushort)), size.Height * size.Images / cores));
                 BlocksPerImage = (size.Height + rows - 1) / rows;
                 (RowsPerBlock, ImagesPerBlock) = ((size.Height + BlocksPerImage - 1) / BlocksPerImage, 1);
+                if (moments.AreWanted)
+                    RowsPerBlock = KernelMemory.RoundUp(RowsPerBlock, LineRows);
                 BlocksPerImage = (size.Height + RowsPerBlock - 1) / RowsPerBlock;
             }
             Blocks = (size.Images + ImagesPerBlock - 1) / ImagesPerBlock * BlocksPerImage;
@@ -181,6 +196,8 @@ internal static unsafe class BFloat16Convolution
         public bool IsTurned { get; }
 
         public ProductRows To { get; }
+
+        public MomentLines Moments { get; }
 
         public WeightSize WeightSize { get; }
 

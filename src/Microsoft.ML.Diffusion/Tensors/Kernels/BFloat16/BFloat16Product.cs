@@ -23,8 +23,10 @@ internal static unsafe class BFloat16Product
     /// <param name="bias">[outputs] or null.</param>
     /// <param name="addend">[rows, outputs] or null.</param>
     /// <param name="y">[rows, outputs], written.</param>
+    /// <param name="moments">Lines that divide <see cref="LinearKernel.Line"/>, filled where they are wanted.</param>
     public static void Apply(
-        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y)
+        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y,
+        MomentLines moments = default)
     {
         var size = new WeightSize(outputs, 1, inputs);
         object call = new();
@@ -48,6 +50,8 @@ internal static unsafe class BFloat16Product
                 // Whole blocks are read: past the last row there may be no memory.
                 BFloat16Source.Copy(x + first * inputs, from, count * inputs);
             Multiply(unit, size, count, from, (ushort*)packed, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
+            for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
+                moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);
         });
         s_packed = null;
     }
