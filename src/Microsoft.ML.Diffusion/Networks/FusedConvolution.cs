@@ -85,6 +85,9 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
             ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);
         else if (unit is PairUnit pairs)
             ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
+        else if (settings.Doubled)
+            BFloat16Convolution.ApplyDoubled(
+                unit, size with { Height = size.Height / 2, Width = size.Width / 2 }, NarrowSourceOf(pixels, null, s_asItLies), w, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
         else
             BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
     }

@@ -42,8 +42,8 @@ public sealed unsafe class BFloat16KernelTests
         select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
 
     private static IEnumerable<object[]> DoubledShapes =>
-        from unit in TestedUnits.PairNames
-        from s in ((int N, int Height, int Width, int Inputs, int Outputs)[])[(1, 1, 1, 32, 32), (3, 4, 4, 64, 32), (2, 3, 5, 32, 64), (9, 8, 6, 32, 96), (1, 33, 20, 32, 32)]
+        from unit in Convolvers
+        from s in ((int N, int Height, int Width, int Inputs, int Outputs)[])[(1, 1, 1, 32, 32), (3, 4, 4, 64, 32), (2, 3, 5, 32, 64), (9, 8, 6, 32, 96), (1, 33, 20, 32, 32), (1, 80, 72, 32, 32)]
         select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
 
     private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, .. TestedUnits.PairNames.Select(unit => AtComplexPoints + unit)];
@@ -119,7 +119,12 @@ public sealed unsafe class BFloat16KernelTests
             ushort[] y = Nothing(size.Images * size.Height * size.Width * outputs);
             fixed (ushort* px = Narrow(image), pa = Narrow(a), py = y)
             fixed (float* pw = weight, pb = b)
-                ConvolutionKernel.Apply((PairUnit)TestedUnits.Of(unit), size, PixelSource.Of(px, height, width, inputs, doubled: true), pw, false, pb, pa, py);
+            {
+                if (AtPoints(unit) is { } pairs)
+                    ConvolutionKernel.Apply(pairs, size, PixelSource.Of(px, height, width, inputs, doubled: true), pw, false, pb, pa, py);
+                else
+                    BFloat16Convolution.ApplyDoubled(TestedUnits.Of(unit), small, new BFloat16Image(px, height, width, inputs), pw, pb, pa, py);
+            }
             return [.. y.Select(WrittenOutUnit.Widen)];
         }
     }

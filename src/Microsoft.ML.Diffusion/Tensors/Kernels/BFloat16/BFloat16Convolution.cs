@@ -4,14 +4,13 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// A 3x3 convolution of bfloat16 images as one product for each of its nine taps, with float32 sums: the pixels of a block lie in a row with zeros between the image's rows, so that
-/// every tap reads them at a distance of its own. No pixel is copied for a tap.
+/// every tap reads them at a distance of its own. No pixel is copied for a tap. Of a doubled image each of the four pixels that were one sees 2x2 different ones: four convolutions of the
+/// image before, of four taps that are sums of the nine.
 /// </summary>
 internal static unsafe class BFloat16Convolution
 {
     /// <summary>Rows of pixels whose moments are measured together.</summary>
     public const int LineRows = 4;
-
-    private const int Taps = 9;
 
     /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
     private const int BlockBytes = 320 << 10;
@@ -32,9 +31,62 @@ internal static unsafe class BFloat16Convolution
     public static void Apply(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
-        var work = new Work(unit, size, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments);
+        Run(new(unit, size, doubles: false, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments));
+    }
+
+    /// <summary>The same of images that are doubled by nearest neighbours first.</summary>
+    /// <param name="unit">Multiplies.</param>
+    /// <param name="size">The sizes before.</param>
+    /// <param name="x">[N, H, W, C].</param>
+    /// <param name="weight">[D, 3, 3, C].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="addend">[N, 2H, 2W, D] or null: added to the result.</param>
+    /// <param name="y">[N, 2H, 2W, D], written.</param>
+    /// <param name="moments">Lines of <see cref="LineRows"/> rows of pixels of the result, filled where they are wanted.</param>
+    public static void ApplyDoubled(
+        MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
+    {
+        int inputs = size.Inputs, outputs = size.Outputs;
+        float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [2, 2, D, 2, 2, C]
+        Cores.Run(outputs, output => SumTaps(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 4 * inputs, (nint)outputs * 4 * inputs));
+        Run(new(unit, size, doubles: true, x, sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
+    }
+
+    private static void Run(Work work)
+    {
         Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
         s_packed = default;
+    }
+
+    /// <summary>Adds up the taps that meet the same pixel of an image before it was doubled: one output's.</summary>
+    /// <param name="weight">[3, 3, C].</param>
+    /// <param name="inputs">C.</param>
+    /// <param name="to">[2, 2, C] for the upper left of the four pixels, written.</param>
+    /// <param name="next">From there to the pixel right of it, and so on.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void SumTaps(float* weight, int inputs, float* to, nint next)
+    {
+        for (int pixel = 0; pixel < 4; pixel++, to += next)
+        {
+            for (int tap = 0; tap < 4; tap++)
+            {
+                var (top, bottom) = Taps(pixel / 2, tap / 2);
+                var (left, right) = Taps(pixel % 2, tap % 2);
+                for (int c = 0; c < inputs; c += Lanes512.Count)
+                {
+                    Lanes512 sum = default;
+                    for (int row = top; row < bottom; row++)
+                    {
+                        for (int column = left; column < right; column++)
+                            sum += Lanes512.Load(weight + (3 * row + column) * inputs + c);
+                    }
+                    Lanes512.Store(sum, to + tap * inputs + c);
+                }
+            }
+        }
+
+        // Along one side, the first of two equal pixels sees its neighbour once and itself twice, the second the other way round.
+        static (int First, int End) Taps(int pixel, int tap) => tap == 0 ? (0, 1 + pixel) : (1 + pixel, 3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -45,7 +97,8 @@ internal static unsafe class BFloat16Convolution
         var memory = new Memory(work);
         if (s_packed != (work, split))
         {
-            BFloat16Layout.Weight(work.Weight, work.WeightSize, work.IsTurned, first, count, memory.Weight);
+            for (int phase = 0; phase < work.Phases; phase++)
+                BFloat16Layout.Weight(work.Weight + phase * work.WeightNumbers, work.WeightSize, work.IsTurned, first, count, memory.Weight + phase * work.PackedNumbers(count));
             s_packed = (work, split);
         }
 
@@ -55,7 +108,6 @@ internal static unsafe class BFloat16Convolution
         new Span<ushort>(memory.Pixels, size.Inputs).Clear();
         ushort* pixels = memory.Pixels + size.Inputs;
         nint rowNumbers = (nint)work.Pitch * size.Inputs;
-        int positions = 0;
         for (int i = 0; i < images; i++)
         {
             work.X.Begin(image + i, memory.Room);
@@ -65,35 +117,59 @@ internal static unsafe class BFloat16Convolution
                 ReadRow(work, image + i, top + height, pixels, memory);
             else
                 new Span<ushort>(pixels, (int)rowNumbers).Clear();
-            for (int row = top; row < top + height; row++)
-            {
-                int target = ((image + i) * size.Height + row) * size.Width;
-                for (int column = 0; column < work.Pitch; column++)
-                    memory.Targets[positions++] = column < size.Width ? target + column : -1;
-            }
-            // The row of zeros between two images.
-            new Span<int>(memory.Targets + positions, work.Pitch).Fill(-1);
-            positions += work.Pitch;
         }
 
         nint* offsets = stackalloc nint[work.WeightSize.Steps];
-        int chunks = size.Inputs / MatrixUnit.Depth;
-        for (int step = 0; step < work.WeightSize.Steps; step++)
-        {
-            int tap = step / chunks;
-            offsets[step] = (((nint)tap / 3 * work.Pitch + tap % 3) * size.Inputs + step % chunks * MatrixUnit.Depth) * sizeof(ushort);
-        }
-        // The last row of targets has none.
         work.Unit.Begin();
-        BFloat16Blocks.Multiply(
-            work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions - work.Pitch, offsets, work.WeightSize.Steps, memory.Weight, work.To, first, count, memory.Sums);
+        for (int phase = 0; phase < work.Phases; phase++)
+        {
+            int positions = SetTargets(work, phase, image, images, top, height, memory.Targets);
+            SetOffsets(work, phase, offsets);
+            BFloat16Blocks.Multiply(
+                work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions, offsets, work.WeightSize.Steps, memory.Weight + phase * work.PackedNumbers(count),
+                work.To, first, count, memory.Sums);
+        }
         work.Unit.End();
         if (!work.Moments.AreWanted)
             return;
         for (int i = 0; i < images; i++)
         {
-            for (int row = top; row < top + height; row += LineRows)
-                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * size.Height + row) / LineRows, first, count);
+            for (int row = work.Scale * top; row < work.Scale * (top + height); row += LineRows)
+                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * work.Scale * size.Height + row) / LineRows, first, count);
+        }
+    }
+
+    /// <summary>Which pixel of the result each position of a block becomes.</summary>
+    /// <returns>How many positions there are up to the last pixel's row.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int SetTargets(Work work, int phase, int image, int images, int top, int height, int* targets)
+    {
+        var size = work.Size;
+        int scale = work.Scale, positions = 0;
+        for (int i = image; i < image + images; i++)
+        {
+            for (int row = top; row < top + height; row++)
+            {
+                int target = ((i * size.Height + row) * scale + phase / 2) * scale * size.Width + phase % 2;
+                for (int column = 0; column < work.Pitch; column++)
+                    targets[positions++] = column < size.Width ? target + scale * column : -1;
+            }
+            // The row of zeros between two images.
+            new Span<int>(targets + positions, work.Pitch).Fill(-1);
+            positions += work.Pitch;
+        }
+        return positions - work.Pitch;
+    }
+
+    /// <summary>Where each step finds its pixels.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void SetOffsets(Work work, int phase, nint* offsets)
+    {
+        int inputs = work.Size.Inputs, chunks = inputs / MatrixUnit.Depth;
+        for (int step = 0; step < work.WeightSize.Steps; step++)
+        {
+            int tap = step / chunks, row = phase / 2 + tap / work.KernelSide, column = phase % 2 + tap % work.KernelSide;
+            offsets[step] = (((nint)row * work.Pitch + column) * inputs + step % chunks * MatrixUnit.Depth) * sizeof(ushort);
         }
     }
 
@@ -119,7 +195,7 @@ internal static unsafe class BFloat16Convolution
             var size = work.Size;
             nint pixels = work.BlockPositions + 2 * work.Pitch + 2 + MatrixUnit.Side;
             // In floats, each a whole number of cache lines.
-            nint weight = Lines((nint)work.OutputsPerSplit * Taps * size.Inputs / 2), numbers = Lines(pixels * size.Inputs / 2);
+            nint weight = Lines(work.Phases * work.PackedNumbers(work.OutputsPerSplit) / 2), numbers = Lines(pixels * size.Inputs / 2);
             nint targets = Lines(work.BlockPositions + MatrixUnit.Side);
             float* all = KernelMemory.Own(weight + numbers + targets + BFloat16Blocks.BlockFloats + work.X.Room);
             Weight = (ushort*)all;
@@ -145,7 +221,7 @@ internal static unsafe class BFloat16Convolution
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        public Work(MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, ProductRows to, MomentLines moments)
+        public Work(MatrixUnit unit, in ConvolutionSize size, bool doubles, BFloat16Source x, float* weight, bool turned, ProductRows to, MomentLines moments)
         {
             Unit = unit;
             Size = size;
@@ -154,7 +230,8 @@ internal static unsafe class BFloat16Convolution
             IsTurned = turned;
             To = to;
             Moments = moments;
-            WeightSize = new(size.Outputs, Taps, size.Inputs);
+            (Scale, KernelSide) = doubles ? (2, 2) : (1, 3);
+            WeightSize = new(size.Outputs, KernelSide * KernelSide, size.Inputs);
             Pitch = size.Width + 1;
 
             int cores = Cores.Count, imageBytes = Pitch * (size.Height + 1) * size.Inputs * sizeof(ushort);
@@ -176,7 +253,7 @@ internal static unsafe class BFloat16Convolution
             BlockPositions = ImagesPerBlock * (RowsPerBlock + 1) * Pitch;
             // A core packs the weight of its outputs and reads the pixels of its block: for few pixels it is better to divide the outputs.
             double pixels = (double)size.Images * size.Height * size.Width;
-            int wanted = (int)Math.Round(Math.Sqrt(PackingCost * Taps * size.Outputs * cores / (ReadingCost * pixels)));
+            int wanted = (int)Math.Round(Math.Sqrt(PackingCost * Phases * WeightSize.Taps * size.Outputs * cores / (ReadingCost * pixels)));
             Splits = Math.Clamp(wanted, 1, Math.Min(cores, size.Outputs / MatrixUnit.Side));
         }
 
@@ -190,7 +267,7 @@ internal static unsafe class BFloat16Convolution
 
         public BFloat16Source X { get; }
 
-        /// <summary>[D, 3, 3, C]; turned: [C, 3, 3, D].</summary>
+        /// <summary>For each phase [D, k, k, C]; turned: [C, k, k, D].</summary>
         public float* Weight { get; }
 
         public bool IsTurned { get; }
@@ -199,7 +276,20 @@ internal static unsafe class BFloat16Convolution
 
         public MomentLines Moments { get; }
 
+        /// <summary>Pixels of the result for one of the image, along a side.</summary>
+        public int Scale { get; }
+
+        /// <summary>Taps along a side.</summary>
+        public int KernelSide { get; }
+
+        /// <summary>Pixels of the result for one of the image: each has a kernel of its own.</summary>
+        public int Phases => Scale * Scale;
+
+        /// <summary>One kernel's.</summary>
         public WeightSize WeightSize { get; }
+
+        /// <summary>Numbers of a kernel.</summary>
+        public nint WeightNumbers => PackedNumbers(Size.Outputs);
 
         /// <summary>Pixels of a row with the zero that follows it.</summary>
         public int Pitch { get; }
@@ -221,6 +311,9 @@ internal static unsafe class BFloat16Convolution
 
         /// <summary>Outputs of the largest part.</summary>
         public int OutputsPerSplit => (Size.Outputs / MatrixUnit.Side + Splits - 1) / Splits * MatrixUnit.Side;
+
+        /// <summary>Numbers of a kernel, some outputs.</summary>
+        public nint PackedNumbers(int outputs) => (nint)outputs * WeightSize.Taps * Size.Inputs;
 
         /// <summary>The outputs of a part.</summary>
         public (int First, int Count) Outputs(int split)
