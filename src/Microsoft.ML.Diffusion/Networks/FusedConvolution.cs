@@ -61,6 +61,12 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     /// <inheritdoc/>
     protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ConvolutionSettings settings)
     {
+        if (settings.Doubled && UnitFor(dy) is { } unit and not PairUnit)
+        {
+            Tensor small = empty(shape, dy.dtype);
+            BFloat16Convolution.InputGradientOfDoubled(unit, SizeOf(shape, kernel.shape[0], doubled: false), HostMemory.Narrow(dy), HostMemory.Pointer(kernel), HostMemory.Narrow(small));
+            return small;
+        }
         var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
         Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
         var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };

@@ -46,6 +46,8 @@ public sealed unsafe class BFloat16KernelTests
         from s in ((int N, int Height, int Width, int Inputs, int Outputs)[])[(1, 1, 1, 32, 32), (3, 4, 4, 64, 32), (2, 3, 5, 32, 64), (9, 8, 6, 32, 96), (1, 33, 20, 32, 32), (1, 80, 72, 32, 32)]
         select new object[] { unit, s.N, s.Height, s.Width, s.Inputs, s.Outputs };
 
+    private static IEnumerable<object[]> DoubledShapesByTaps => DoubledShapes.Where(row => AtPoints((string)row[0]) is null);
+
     private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, .. TestedUnits.PairNames.Select(unit => AtComplexPoints + unit)];
 
     private static IEnumerable<object[]> ConvolverRows => Convolvers.Select(unit => (object[])[unit]);
@@ -126,6 +128,29 @@ public sealed unsafe class BFloat16KernelTests
                     BFloat16Convolution.ApplyDoubled(TestedUnits.Of(unit), small, new BFloat16Image(px, height, width, inputs), pw, pb, pa, py);
             }
             return [.. y.Select(WrittenOutUnit.Widen)];
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(DoubledShapesByTaps))]
+    public void TheGradientOfADoubledImageIsTheSumOverItsFourPixels(string unit, int n, int height, int width, int inputs, int outputs)
+    {
+        ConvolutionSize small = new(n, height, width, inputs, outputs), back = new(n, 2 * height, 2 * width, outputs, inputs);
+        float[] dy = Rounded(1, n * back.Height * back.Width * outputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        Check(Halved(small, WrittenOutConvolution.Apply(back, dy, w, turned: true)), Differentiate(dy, w), "gradient", TransformTolerance);
+
+        (dy, w) = (SmallWholes(5, dy.Length), SmallWholes(6, w.Length));
+        double[] whole = Halved(small, WrittenOutConvolution.Apply(back, dy, w, turned: true));
+        CollectionAssert.AreEqual(Rounded([.. whole.Select(value => (float)value)]), Differentiate(dy, w));
+
+        float[] Differentiate(float[] gradient, float[] weight)
+        {
+            KernelData.Poison(1_000_000);
+            ushort[] dx = Nothing(n * height * width * inputs);
+            fixed (ushort* pdy = Narrow(gradient), pdx = dx)
+            fixed (float* pw = weight)
+                BFloat16Convolution.InputGradientOfDoubled(TestedUnits.Of(unit), small, pdy, pw, pdx);
+            return [.. dx.Select(WrittenOutUnit.Widen)];
         }
     }
 
@@ -365,6 +390,19 @@ public sealed unsafe class BFloat16KernelTests
             doubled[i] = x[from * size.Inputs + channel];
         }
         return doubled;
+    }
+
+    /// <summary>The sums over what was one pixel.</summary>
+    private static double[] Halved(ConvolutionSize size, double[] x)
+    {
+        var halved = new double[x.Length / 4];
+        for (int i = 0; i < x.Length; i++)
+        {
+            int channel = i % size.Inputs, pixel = i / size.Inputs, column = pixel % (2 * size.Width), row = pixel / (2 * size.Width);
+            int image = row / (2 * size.Height), to = (image * size.Height + row % (2 * size.Height) / 2) * size.Width + column / 2;
+            halved[to * size.Inputs + channel] += x[i];
+        }
+        return halved;
     }
 
     /// <summary>−1, 0 and 1.</summary>

@@ -5,7 +5,7 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>
 /// A 3x3 convolution of bfloat16 images as one product for each of its nine taps, with float32 sums: the pixels of a block lie in a row with zeros between the image's rows, so that
 /// every tap reads them at a distance of its own. No pixel is copied for a tap. Of a doubled image each of the four pixels that were one sees 2x2 different ones: four convolutions of the
-/// image before, of four taps that are sums of the nine.
+/// image before, of four taps that are sums of the nine. The way back is one convolution of 16 taps: four of each of the four.
 /// </summary>
 internal static unsafe class BFloat16Convolution
 {
@@ -31,7 +31,7 @@ internal static unsafe class BFloat16Convolution
     public static void Apply(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
-        Run(new(unit, size, doubles: false, x, weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments));
+        Run(new(unit, size, new(1, 3), [x], weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments));
     }
 
     /// <summary>The same of images that are doubled by nearest neighbours first.</summary>
@@ -49,7 +49,25 @@ internal static unsafe class BFloat16Convolution
         int inputs = size.Inputs, outputs = size.Outputs;
         float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [2, 2, D, 2, 2, C]
         Cores.Run(outputs, output => SumTaps(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 4 * inputs, (nint)outputs * 4 * inputs));
-        Run(new(unit, size, doubles: true, x, sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
+        Run(new(unit, size, new(2, 2), [x], sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
+    }
+
+    /// <summary>The gradient of the image that <see cref="ApplyDoubled"/> was given.</summary>
+    /// <param name="unit">Multiplies.</param>
+    /// <param name="size">The sizes that it was given.</param>
+    /// <param name="dy">[N, 2H, 2W, D].</param>
+    /// <param name="weight">[D, 3, 3, C].</param>
+    /// <param name="dx">[N, H, W, C], written.</param>
+    public static void InputGradientOfDoubled(MatrixUnit unit, in ConvolutionSize size, ushort* dy, float* weight, ushort* dx)
+    {
+        int inputs = size.Inputs, outputs = size.Outputs;
+        float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [D, 2, 2, 2, 2, C]
+        Cores.Run(outputs, output => SumTaps(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 16 * inputs, 4 * inputs));
+        // A turned weight's taps come in reverse, from the lower right pixel's on.
+        var planes = new BFloat16Source[4];
+        for (int plane = 0; plane < planes.Length; plane++)
+            planes[plane] = new BFloat16Quarter(dy, size.Height, size.Width, outputs, row: 1 - plane / 2, column: 1 - plane % 2);
+        Run(new(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, sums, turned: true, new ProductRows(dx, inputs, null, null), default));
     }
 
     private static void Run(Work work)
@@ -104,20 +122,8 @@ internal static unsafe class BFloat16Convolution
 
         int rows = work.RowsPerBlock, top = block % work.BlocksPerImage * rows, image = block / work.BlocksPerImage * work.ImagesPerBlock;
         int images = Math.Min(work.ImagesPerBlock, size.Images - image), height = Math.Min(rows, size.Height - top);
-        // A pixel before the first row, then a row of zeros or of the image before each image, and one after the last.
-        new Span<ushort>(memory.Pixels, size.Inputs).Clear();
-        ushort* pixels = memory.Pixels + size.Inputs;
-        nint rowNumbers = (nint)work.Pitch * size.Inputs;
-        for (int i = 0; i < images; i++)
-        {
-            work.X.Begin(image + i, memory.Room);
-            for (int row = top - 1; row < top + height; row++, pixels += rowNumbers)
-                ReadRow(work, image + i, row, pixels, memory);
-            if (top + height < size.Height)
-                ReadRow(work, image + i, top + height, pixels, memory);
-            else
-                new Span<ushort>(pixels, (int)rowNumbers).Clear();
-        }
+        for (int plane = 0; plane < work.Planes.Length; plane++)
+            Read(work, work.Planes[plane], image, images, top, height, memory.Pixels + plane * work.PlaneNumbers, memory.Room);
 
         nint* offsets = stackalloc nint[work.WeightSize.Steps];
         work.Unit.Begin();
@@ -134,8 +140,8 @@ internal static unsafe class BFloat16Convolution
             return;
         for (int i = 0; i < images; i++)
         {
-            for (int row = work.Scale * top; row < work.Scale * (top + height); row += LineRows)
-                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * work.Scale * size.Height + row) / LineRows, first, count);
+            for (int row = work.Shape.Scale * top; row < work.Shape.Scale * (top + height); row += LineRows)
+                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * work.Shape.Scale * size.Height + row) / LineRows, first, count);
         }
     }
 
@@ -145,7 +151,7 @@ internal static unsafe class BFloat16Convolution
     private static int SetTargets(Work work, int phase, int image, int images, int top, int height, int* targets)
     {
         var size = work.Size;
-        int scale = work.Scale, positions = 0;
+        int scale = work.Shape.Scale, positions = 0;
         for (int i = image; i < image + images; i++)
         {
             for (int row = top; row < top + height; row++)
@@ -168,13 +174,35 @@ internal static unsafe class BFloat16Convolution
         int inputs = work.Size.Inputs, chunks = inputs / MatrixUnit.Depth;
         for (int step = 0; step < work.WeightSize.Steps; step++)
         {
-            int tap = step / chunks, row = phase / 2 + tap / work.KernelSide, column = phase % 2 + tap % work.KernelSide;
-            offsets[step] = (((nint)row * work.Pitch + column) * inputs + step % chunks * MatrixUnit.Depth) * sizeof(ushort);
+            // Of four pixels and of four planes, each has its taps further down and to the right by one.
+            int tap = step / chunks, plane = tap / (work.Shape.KernelSide * work.Shape.KernelSide), shift = phase + plane;
+            int row = shift / 2 + tap / work.Shape.KernelSide % work.Shape.KernelSide, column = shift % 2 + tap % work.Shape.KernelSide;
+            offsets[step] = (plane * work.PlaneNumbers + ((nint)row * work.Pitch + column) * inputs + step % chunks * MatrixUnit.Depth) * sizeof(ushort);
+        }
+    }
+
+    /// <summary>Reads a block's pixels: one before the first row, then a row of zeros or of the image before each image, and one after the last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Read(Work work, BFloat16Source source, int image, int images, int top, int height, ushort* to, float* room)
+    {
+        var size = work.Size;
+        new Span<ushort>(to, size.Inputs).Clear();
+        to += size.Inputs;
+        nint rowNumbers = (nint)work.Pitch * size.Inputs;
+        for (int i = image; i < image + images; i++)
+        {
+            source.Begin(i, room);
+            for (int row = top - 1; row < top + height; row++, to += rowNumbers)
+                ReadRow(work, source, i, row, to, room);
+            if (top + height < size.Height)
+                ReadRow(work, source, i, top + height, to, room);
+            else
+                new Span<ushort>(to, (int)rowNumbers).Clear();
         }
     }
 
     /// <summary>Reads a row of the image with the zero that follows it.</summary>
-    private static void ReadRow(Work work, int image, int row, ushort* to, in Memory memory)
+    private static void ReadRow(Work work, BFloat16Source source, int image, int row, ushort* to, float* room)
     {
         var size = work.Size;
         nint numbers = (nint)size.Width * size.Inputs;
@@ -183,7 +211,7 @@ internal static unsafe class BFloat16Convolution
             new Span<ushort>(to, work.Pitch * size.Inputs).Clear();
             return;
         }
-        work.X.Read(image, row, new(0, size.Inputs), memory.Room, to);
+        source.Read(image, row, new(0, size.Inputs), room, to);
         new Span<ushort>(to + numbers, size.Inputs).Clear();
     }
 
@@ -193,11 +221,10 @@ internal static unsafe class BFloat16Convolution
         public Memory(Work work)
         {
             var size = work.Size;
-            nint pixels = work.BlockPositions + 2 * work.Pitch + 2 + MatrixUnit.Side;
             // In floats, each a whole number of cache lines.
-            nint weight = Lines(work.Phases * work.PackedNumbers(work.OutputsPerSplit) / 2), numbers = Lines(pixels * size.Inputs / 2);
+            nint weight = Lines(work.Phases * work.PackedNumbers(work.OutputsPerSplit) / 2), numbers = Lines(work.Planes.Length * work.PlaneNumbers / 2);
             nint targets = Lines(work.BlockPositions + MatrixUnit.Side);
-            float* all = KernelMemory.Own(weight + numbers + targets + BFloat16Blocks.BlockFloats + work.X.Room);
+            float* all = KernelMemory.Own(weight + numbers + targets + BFloat16Blocks.BlockFloats + work.Planes[0].Room);
             Weight = (ushort*)all;
             Pixels = (ushort*)(all += weight);
             Targets = (int*)(all += numbers);
@@ -218,23 +245,28 @@ internal static unsafe class BFloat16Convolution
         private static nint Lines(nint floats) => (floats + 15) / 16 * 16;
     }
 
+    /// <summary>What kind of convolution.</summary>
+    /// <param name="Scale">Pixels of the result for one of the image, along a side.</param>
+    /// <param name="KernelSide">Taps of a plane, along a side.</param>
+    private readonly record struct Shape(int Scale, int KernelSide);
+
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        public Work(MatrixUnit unit, in ConvolutionSize size, bool doubles, BFloat16Source x, float* weight, bool turned, ProductRows to, MomentLines moments)
+        public Work(MatrixUnit unit, in ConvolutionSize size, Shape shape, BFloat16Source[] planes, float* weight, bool turned, ProductRows to, MomentLines moments)
         {
             Unit = unit;
             Size = size;
-            X = x;
+            Planes = planes;
+            Shape = shape;
             Weight = weight;
             IsTurned = turned;
             To = to;
             Moments = moments;
-            (Scale, KernelSide) = doubles ? (2, 2) : (1, 3);
-            WeightSize = new(size.Outputs, KernelSide * KernelSide, size.Inputs);
+            WeightSize = new(size.Outputs, planes.Length * shape.KernelSide * shape.KernelSide, size.Inputs);
             Pitch = size.Width + 1;
 
-            int cores = Cores.Count, imageBytes = Pitch * (size.Height + 1) * size.Inputs * sizeof(ushort);
+            int cores = Cores.Count, rowBytes = planes.Length * Pitch * size.Inputs * sizeof(ushort), imageBytes = (size.Height + 1) * rowBytes;
             if (imageBytes <= BlockBytes && size.Images >= cores)
             {
                 ImagesPerBlock = Math.Clamp(BlockBytes / imageBytes, 1, (size.Images + cores - 1) / cores);
@@ -242,7 +274,7 @@ internal static unsafe class BFloat16Convolution
             }
             else
             {
-                int rows = Math.Max(1, Math.Min(BlockBytes / (Pitch * size.Inputs * sizeof(ushort)), size.Height * size.Images / cores));
+                int rows = Math.Max(1, Math.Min(BlockBytes / rowBytes, size.Height * size.Images / cores));
                 BlocksPerImage = (size.Height + rows - 1) / rows;
                 (RowsPerBlock, ImagesPerBlock) = ((size.Height + BlocksPerImage - 1) / BlocksPerImage, 1);
                 if (moments.AreWanted)
@@ -265,7 +297,10 @@ internal static unsafe class BFloat16Convolution
 
         public ConvolutionSize Size { get; }
 
-        public BFloat16Source X { get; }
+        /// <summary>What the image is read from.</summary>
+        public BFloat16Source[] Planes { get; }
+
+        public Shape Shape { get; }
 
         /// <summary>For each phase [D, k, k, C]; turned: [C, k, k, D].</summary>
         public float* Weight { get; }
@@ -276,14 +311,8 @@ internal static unsafe class BFloat16Convolution
 
         public MomentLines Moments { get; }
 
-        /// <summary>Pixels of the result for one of the image, along a side.</summary>
-        public int Scale { get; }
-
-        /// <summary>Taps along a side.</summary>
-        public int KernelSide { get; }
-
         /// <summary>Pixels of the result for one of the image: each has a kernel of its own.</summary>
-        public int Phases => Scale * Scale;
+        public int Phases => Shape.Scale * Shape.Scale;
 
         /// <summary>One kernel's.</summary>
         public WeightSize WeightSize { get; }
@@ -305,6 +334,9 @@ internal static unsafe class BFloat16Convolution
 
         /// <summary>Pixels and zeros of the largest block.</summary>
         public int BlockPositions { get; }
+
+        /// <summary>Numbers of a block's pixels in one plane, with those that whole blocks of rows read past the last.</summary>
+        public nint PlaneNumbers => (BlockPositions + 2 * Pitch + 2 + MatrixUnit.Side) * (nint)Size.Inputs;
 
         /// <summary>Parts of the outputs.</summary>
         public int Splits { get; }

@@ -66,6 +66,24 @@ internal sealed unsafe class BFloat16Doubled(ushort* pixels, int height, int wid
     }
 }
 
+/// <summary>Every other pixel of every other row.</summary>
+/// <param name="pixels">[images, 2·height, 2·width, channels].</param>
+/// <param name="height">Rows that are read of an image.</param>
+/// <param name="width">Pixels that are read of a row.</param>
+/// <param name="channels">Numbers of a pixel.</param>
+/// <param name="row">The first row, 0 or 1.</param>
+/// <param name="column">The first pixel, 0 or 1.</param>
+internal sealed unsafe class BFloat16Quarter(ushort* pixels, int height, int width, int channels, int row, int column) : BFloat16Source
+{
+    /// <inheritdoc/>
+    public override void Read(int image, int at, ChannelRange wanted, float* room, ushort* to)
+    {
+        ushort* from = pixels + ((((nint)image * height + at) * 2 + row) * 2 * width + column) * channels + wanted.First;
+        for (int x = 0; x < width; x++, from += 2 * channels, to += wanted.Count)
+            Copy(from, to, wanted.Count);
+    }
+}
+
 /// <summary>Images through group norm, FiLM and SiLU.</summary>
 /// <param name="norm">The norm, measured.</param>
 internal sealed unsafe class BFloat16Norm(NormBatch norm) : BFloat16Source
