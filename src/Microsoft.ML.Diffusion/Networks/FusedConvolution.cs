@@ -54,8 +54,10 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
             ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), w, b);
         else if (unit is PairUnit pairs)
             ConvolutionKernel.WeightGradient(pairs, size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), w, b);
+        else if (settings.Doubled)
+            BFloat16Gradient.AddDoubled(unit, new(SizeOf(pixels.shape, dWeight.shape[0], doubled: false), NarrowSourceOf(pixels, null), HostMemory.Narrow(dy), doubled: true), w, b);
         else
-            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm, settings), HostMemory.Narrow(dy)), w, b);
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm), HostMemory.Narrow(dy)), w, b);
     }
 
     /// <inheritdoc/>
@@ -93,9 +95,9 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
             ConvolutionKernel.Apply(pairs, size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
         else if (settings.Doubled)
             BFloat16Convolution.ApplyDoubled(
-                unit, size with { Height = size.Height / 2, Width = size.Width / 2 }, NarrowSourceOf(pixels, null, s_asItLies), w, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
+                unit, size with { Height = size.Height / 2, Width = size.Width / 2 }, NarrowSourceOf(pixels, null), w, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
         else
-            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm, settings), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
+            BFloat16Convolution.Apply(unit, size, NarrowSourceOf(pixels, norm), w, turned, b, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
     }
 
     private static ConvolutionSize SizeOf(long[] pixels, long outputs, bool doubled)
@@ -115,12 +117,11 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
             : PixelSource.Of(HostMemory.Pointer(pixels), height, width, channels, settings.Doubled);
     }
 
-    private static BFloat16Source NarrowSourceOf(Tensor pixels, NormBatch? norm, ConvolutionSettings settings)
+    private static BFloat16Source NarrowSourceOf(Tensor pixels, NormBatch? norm)
     {
         if (norm is not null)
             return new BFloat16Norm(norm);
         long[] shape = pixels.shape;
-        var (height, width, channels) = ((int)shape[1], (int)shape[2], (int)shape[3]);
-        return settings.Doubled ? new BFloat16Doubled(HostMemory.Narrow(pixels), height, width, channels) : new BFloat16Image(HostMemory.Narrow(pixels), height, width, channels);
+        return new BFloat16Image(HostMemory.Narrow(pixels), (int)shape[1], (int)shape[2], (int)shape[3]);
     }
 }

@@ -155,6 +155,32 @@ public sealed unsafe class BFloat16KernelTests
     }
 
     [TestMethod]
+    [DynamicData(nameof(DoubledShapesByTaps))]
+    public void AWeightsGradientOverADoubledImageIsTheSumOverItsPixels(string unit, int n, int height, int width, int inputs, int outputs)
+    {
+        ConvolutionSize small = new(n, height, width, inputs, outputs), size = small with { Height = 2 * height, Width = 2 * width };
+        float[] x = Rounded(1, n * height * width * inputs), dy = Rounded(2, n * size.Height * size.Width * outputs);
+        var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, Doubled(small, x), dy);
+        var (got, bias) = Differentiate(x, dy, true);
+        Assert.IsLessThan(Tolerance, KernelData.Error(want, got));
+        Assert.IsLessThan(Tolerance, KernelData.Error(wantBias, bias!), "bias");
+        CollectionAssert.AreEqual(got, Differentiate(x, dy, false).DWeight, "without bias");
+
+        (x, dy) = (SmallWholes(5, x.Length), SmallWholes(6, dy.Length));
+        (want, _) = WrittenOutConvolution.WeightGradient(size, Doubled(small, x), dy);
+        CollectionAssert.AreEqual(want.Select(value => (float)value).ToArray(), Differentiate(x, dy, true).DWeight);
+
+        (float[] DWeight, float[]? DBias) Differentiate(float[] image, float[] gradient, bool withBias)
+        {
+            fixed (ushort* px = Narrow(image), pdy = Narrow(gradient))
+            {
+                var pieces = new ConvolutionPieces(small, new BFloat16Image(px, height, width, inputs), pdy, doubled: true);
+                return Add(new(outputs, 9, inputs), withBias, (dWeight, dBias) => BFloat16Gradient.AddDoubled(TestedUnits.Of(unit), pieces, (float*)dWeight, (float*)dBias));
+            }
+        }
+    }
+
+    [TestMethod]
     [DynamicData(nameof(ConvolverRows))]
     public void TheirErrorIsNearThatOfRoundingTheWeights(string unit)
     {

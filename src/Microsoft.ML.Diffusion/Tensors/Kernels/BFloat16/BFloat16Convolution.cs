@@ -48,7 +48,7 @@ internal static unsafe class BFloat16Convolution
     {
         int inputs = size.Inputs, outputs = size.Outputs;
         float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [2, 2, D, 2, 2, C]
-        Cores.Run(outputs, output => SumTaps(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 4 * inputs, (nint)outputs * 4 * inputs));
+        Cores.Run(outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 4 * inputs, (nint)outputs * 4 * inputs));
         Run(new(unit, size, new(2, 2), [x], sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
     }
 
@@ -62,7 +62,7 @@ internal static unsafe class BFloat16Convolution
     {
         int inputs = size.Inputs, outputs = size.Outputs;
         float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [D, 2, 2, 2, 2, C]
-        Cores.Run(outputs, output => SumTaps(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 16 * inputs, 4 * inputs));
+        Cores.Run(outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 16 * inputs, 4 * inputs));
         // A turned weight's taps come in reverse, from the lower right pixel's on.
         var planes = new BFloat16Source[4];
         for (int plane = 0; plane < planes.Length; plane++)
@@ -74,37 +74,6 @@ internal static unsafe class BFloat16Convolution
     {
         Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
         s_packed = default;
-    }
-
-    /// <summary>Adds up the taps that meet the same pixel of an image before it was doubled: one output's.</summary>
-    /// <param name="weight">[3, 3, C].</param>
-    /// <param name="inputs">C.</param>
-    /// <param name="to">[2, 2, C] for the upper left of the four pixels, written.</param>
-    /// <param name="next">From there to the pixel right of it, and so on.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void SumTaps(float* weight, int inputs, float* to, nint next)
-    {
-        for (int pixel = 0; pixel < 4; pixel++, to += next)
-        {
-            for (int tap = 0; tap < 4; tap++)
-            {
-                var (top, bottom) = Taps(pixel / 2, tap / 2);
-                var (left, right) = Taps(pixel % 2, tap % 2);
-                for (int c = 0; c < inputs; c += Lanes512.Count)
-                {
-                    Lanes512 sum = default;
-                    for (int row = top; row < bottom; row++)
-                    {
-                        for (int column = left; column < right; column++)
-                            sum += Lanes512.Load(weight + (3 * row + column) * inputs + c);
-                    }
-                    Lanes512.Store(sum, to + tap * inputs + c);
-                }
-            }
-        }
-
-        // Along one side, the first of two equal pixels sees its neighbour once and itself twice, the second the other way round.
-        static (int First, int End) Taps(int pixel, int tap) => tap == 0 ? (0, 1 + pixel) : (1 + pixel, 3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

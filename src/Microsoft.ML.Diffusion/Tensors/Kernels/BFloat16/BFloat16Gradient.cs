@@ -35,7 +35,7 @@ internal sealed unsafe class BFloat16Gradient
     {
         var gradient = new BFloat16Gradient(unit, pieces, dWeight, dBias);
         int inputs = pieces.Size.Inputs / MatrixUnit.Depth, outputs = pieces.Size.Outputs / MatrixUnit.Side;
-        var (across, down) = Divide(Cores.Count, inputs, outputs, pieces.Size.Taps);
+        var (across, down) = Divide(Cores.Count, inputs, outputs, pieces.Size.Taps, pieces.Parts);
         Cores.Run(across * down, part =>
         {
             var (column, row) = (part % across, part / across);
@@ -45,14 +45,28 @@ internal sealed unsafe class BFloat16Gradient
         });
     }
 
+    /// <summary>The same of a convolution that doubles its images.</summary>
+    /// <param name="unit">Multiplies.</param>
+    /// <param name="pieces">The batch.</param>
+    /// <param name="dWeight">[D, 3, 3, C], added to.</param>
+    /// <param name="dBias">[D], written; or null.</param>
+    public static void AddDoubled(MatrixUnit unit, ConvolutionPieces pieces, float* dWeight, float* dBias)
+    {
+        var (outputs, inputs) = (pieces.Size.Outputs, pieces.Size.Inputs);
+        float* sums = KernelMemory.Shared((nint)outputs * DoubledTaps.Count * inputs);
+        new Span<float>(sums, outputs * DoubledTaps.Count * inputs).Clear();
+        Add(unit, pieces, sums, dBias);
+        Cores.Run(outputs, output => DoubledTaps.AddGradient(sums + (nint)output * DoubledTaps.Count * inputs, inputs, dWeight + (nint)output * 9 * inputs));
+    }
+
     /// <summary>In how many parts to divide inputs and outputs.</summary>
-    private static (int Inputs, int Outputs) Divide(int cores, int inputs, int outputs, int taps)
+    private static (int Inputs, int Outputs) Divide(int cores, int inputs, int outputs, int taps, int parts)
     {
         var (best, least) = ((1, 1), double.PositiveInfinity);
         for (int across = 1; across <= Math.Min(cores, inputs); across++)
         {
             int down = Math.Min(cores / across, outputs), wide = (inputs + across - 1) / across, high = (outputs + down - 1) / down;
-            double cost = ProductCost * taps * wide * high + InputCost * wide + GradientCost * high;
+            double cost = ProductCost * taps * wide * high + InputCost * wide + GradientCost * parts * high;
             if (cost < least)
                 (best, least) = ((across, down), cost);
         }
@@ -88,29 +102,33 @@ internal sealed unsafe class BFloat16Gradient
         for (int piece = 0; piece < _pieces.Count; piece++)
         {
             _pieces.LayOutInput(piece, inputs, input, room);
-            new Span<float>(sums, outputs.Count).Clear();
-            _pieces.LayOutGradient(piece, outputs, gradient, bias is null ? null : sums, room);
-            for (int i = 0; i < outputs.Count && bias is not null; i++)
-                bias[i] += sums[i];
-            _unit.Begin();
-            for (int output = 0; output < outputs.Count; output += MatrixUnit.Side)
+            for (int part = 0; part < _pieces.Parts; part++)
             {
-                for (int c = 0; c < inputs.Count; c += MatrixUnit.Depth)
-                    Multiply(&product, gradient + (nint)output * _pieces.Steps * MatrixUnit.Depth, input + c * _pieces.Pixels, outputs.First + output, inputs.First + c);
+                new Span<float>(sums, outputs.Count).Clear();
+                _pieces.LayOutGradient(piece, part, outputs, gradient, bias is null ? null : sums, room);
+                for (int i = 0; i < outputs.Count && bias is not null; i++)
+                    bias[i] += sums[i];
+                _unit.Begin();
+                for (int output = 0; output < outputs.Count; output += MatrixUnit.Side)
+                {
+                    for (int c = 0; c < inputs.Count; c += MatrixUnit.Depth)
+                        Multiply(&product, part, gradient + (nint)output * _pieces.Steps * MatrixUnit.Depth, input + c * _pieces.Pixels, outputs.First + output, inputs.First + c);
+                }
+                _unit.End();
             }
-            _unit.End();
         }
         for (int i = 0; i < outputs.Count && bias is not null; i++)
             _dBias[outputs.First + i] = (float)bias[i];
     }
 
-    /// <summary>One block of outputs and inputs, all taps, over one piece.</summary>
+    /// <summary>One block of outputs and inputs, all taps of a part, over one piece.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Multiply(BlockProduct* product, ushort* gradient, ushort* input, int output, int channel)
+    private void Multiply(BlockProduct* product, int part, ushort* gradient, ushort* input, int output, int channel)
     {
         var size = _pieces.Size;
         product->A = gradient;
-        for (int tap = 0; tap < size.Taps; tap++)
+        int taps = size.Taps / _pieces.Parts;
+        for (int tap = part * taps; tap < (part + 1) * taps; tap++)
         {
             product->B = input + _pieces.FirstPixel(tap) * MatrixUnit.Side;
             product->C = _dWeight + ((nint)output * size.Taps + tap) * size.Inputs + channel;

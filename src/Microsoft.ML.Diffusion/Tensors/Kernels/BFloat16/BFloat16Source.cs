@@ -47,25 +47,6 @@ internal sealed unsafe class BFloat16Image(ushort* pixels, int height, int width
     }
 }
 
-/// <summary>Images of twice the size, each pixel four times (nearest neighbours).</summary>
-/// <param name="pixels">[images, height, width, channels].</param>
-/// <param name="height">Rows of an image before.</param>
-/// <param name="width">Pixels of a row before.</param>
-/// <param name="channels">Numbers of a pixel.</param>
-internal sealed unsafe class BFloat16Doubled(ushort* pixels, int height, int width, int channels) : BFloat16Source
-{
-    /// <inheritdoc/>
-    public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
-    {
-        ushort* from = pixels + ((nint)image * height + row / 2) * width * channels + wanted.First;
-        for (int x = 0; x < width; x++, from += channels, to += 2 * wanted.Count)
-        {
-            Copy(from, to, wanted.Count);
-            Copy(from, to + wanted.Count, wanted.Count);
-        }
-    }
-}
-
 /// <summary>Every other pixel of every other row.</summary>
 /// <param name="pixels">[images, 2·height, 2·width, channels].</param>
 /// <param name="height">Rows that are read of an image.</param>

@@ -22,6 +22,9 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>Pieces.</summary>
     public abstract int Count { get; }
 
+    /// <summary>Parts of a piece's gradient, which share its input: each has as many of the taps, one part's after the other's.</summary>
+    public virtual int Parts => 1;
+
     /// <summary>Steps of 32 pixels.</summary>
     public int Steps { get; } = (positions + MatrixUnit.Depth - 1) / MatrixUnit.Depth;
 
@@ -45,11 +48,12 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
 
     /// <summary>Lays some channels of a piece's gradient out.</summary>
     /// <param name="piece">Which.</param>
+    /// <param name="part">Which of its parts.</param>
     /// <param name="channels">Which.</param>
     /// <param name="to">[channels / 16, <see cref="Steps"/>, 16, 32], written.</param>
     /// <param name="sums">[channels], the pixels added to; or null.</param>
     /// <param name="room">[<see cref="Room"/>].</param>
-    public abstract void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room);
+    public abstract void LayOutGradient(int piece, int part, ChannelRange channels, ushort* to, float* sums, float* room);
 
     /// <summary>Writes two pixels as a row of pairs.</summary>
     /// <param name="first">[columns].</param>
@@ -86,13 +90,15 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
 
 /// <summary>
 /// The images of a 3x3 convolution; small ones lie several in a piece, a row of zeros after each, large ones in bands of rows. The input lies there twice, in pairs that begin with an even pixel and in
-/// such that begin with an odd one: whatever a tap's distance, its pairs are there.
+/// such that begin with an odd one: whatever a tap's distance, its pairs are there. Where the convolution doubles its images, the gradient comes in four parts, of every other pixel of every other row,
+/// and the taps are <see cref="DoubledTaps"/>.
 /// </summary>
-/// <param name="size">The sizes.</param>
+/// <param name="size">The sizes, before images are doubled.</param>
 /// <param name="x">[N, H, W, C].</param>
-/// <param name="dy">[N, H, W, D].</param>
-internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Source x, ushort* dy)
-    : GradientPieces(new(size.Outputs, 9, size.Inputs), ImagesTogether(size) * (RowsTogether(size) + 1) * PitchOf(size.Width))
+/// <param name="dy">[N, H, W, D]; doubled: [N, 2H, 2W, D].</param>
+/// <param name="doubled">Whether the convolution doubles its images.</param>
+internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Source x, ushort* dy, bool doubled = false)
+    : GradientPieces(new(size.Outputs, doubled ? DoubledTaps.Count : 9, size.Inputs), ImagesTogether(size) * (RowsTogether(size) + 1) * PitchOf(size.Width))
 {
     /// <summary>Pixels of small images that are worth a piece: sums are read and written once a piece.</summary>
     private const int WantedPositions = 1024;
@@ -103,9 +109,13 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
     private readonly int _images = ImagesTogether(size);
     private readonly int _rows = RowsTogether(size);
     private readonly int _pitch = PitchOf(size.Width);
+    private readonly int _scale = doubled ? 2 : 1;
 
     /// <inheritdoc/>
     public override int Count => (size.Images + _images - 1) / _images * Bands;
+
+    /// <inheritdoc/>
+    public override int Parts => _scale * _scale;
 
     /// <summary>Bands of an image.</summary>
     private int Bands => (size.Height + _rows - 1) / _rows;
@@ -125,7 +135,9 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
     /// <inheritdoc/>
     public override nint FirstPixel(int tap)
     {
-        int first = Lead + (tap / 3 - 1) * _pitch + (tap % 3 - 1);
+        // A part's taps lie further down and to the right as its pixels do.
+        var (row, column) = doubled ? (tap / 8 + tap / 2 % 2, tap / 4 % 2 + tap % 2) : (tap / 3, tap % 3);
+        int first = Lead + (row - 1) * _pitch + (column - 1);
         return first % 2 == 0 ? first : OfAParity + first - 1;
     }
 
@@ -167,7 +179,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
+    public override void LayOutGradient(int piece, int part, ChannelRange channels, ushort* to, float* sums, float* room)
     {
         // A pixel of zeros, then pairs.
         int count = channels.Count, numbers = _pitch * count;
@@ -178,11 +190,13 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
         {
             for (int y = top; y < top + height; y++)
             {
-                ushort* slope = dy + ((nint)image * size.Height + y) * size.Width * size.Outputs + channels.First;
+                nint row = ((nint)image * size.Height + y) * _scale + part / 2;
+                int pixel = _scale * size.Outputs;
+                ushort* slope = dy + (row * _scale * size.Width + part % 2) * size.Outputs + channels.First;
                 if (sums is not null)
-                    AddRows(slope, size.Width, count, size.Outputs, sums);
-                for (int column = 0; column < _pitch; column += 2, slope += 2 * size.Outputs, next += 2 * count)
-                    WritePair(column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + size.Outputs : zeros, count, next);
+                    AddRows(slope, size.Width, count, pixel, sums);
+                for (int column = 0; column < _pitch; column += 2, slope += 2 * pixel, next += 2 * count)
+                    WritePair(column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + pixel : zeros, count, next);
             }
             new Span<ushort>(next, numbers).Clear();
             next += numbers;
@@ -272,7 +286,7 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, u
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void LayOutGradient(int piece, ChannelRange channels, ushort* to, float* sums, float* room)
+    public override void LayOutGradient(int piece, int part, ChannelRange channels, ushort* to, float* sums, float* room)
     {
         nint first = (nint)piece * PieceRows;
         int count = (int)Math.Min(PieceRows, rows - first);
