@@ -19,7 +19,13 @@ internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<Fus
     /// <returns>[N, C, H, W]; the caller disposes it.</returns>
     public static Tensor Apply(Tensor x, ScalarType type)
     {
-        Tensor y = x.dtype == type ? x.alias() : !Takes(x, type) ? x.to(type) : is_grad_enabled() ? ConvertInGraph(x, type) : Convert(x, type);
+        Tensor y = (x.dtype == type, Takes(x, type), is_grad_enabled()) switch
+        {
+            (true, _, _) => x.alias(),
+            (_, false, _) => x.to(type),
+            (_, _, true) => ConvertInGraph(x, type),
+            _ => Convert(x, type),
+        };
         // What rounding adds to them is below what a norm can tell.
         ChannelMoments.Of(x)?.Describe(y);
         return y;

@@ -64,14 +64,6 @@ internal static class LayerMath
         return Convolve(padded, weight, bias, strides, Zero);
     }
 
-    private static Tensor AddTo(Tensor y, Tensor? addend)
-    {
-        if (addend is null)
-            return y;
-        ChannelMoments.Forget(y);
-        return y.add_(addend);
-    }
-
     private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding, Fork? fork)
     {
         if (strides is [1, 1] && padding is [1, 1] && weight.shape[2] == 3)
@@ -80,6 +72,15 @@ internal static class LayerMath
         if (strides[0] == strides[1] && padding[0] == padding[1] && weight.shape[2] <= 4 && (weight.shape[2] == 1 || strides[0] > 1))
             return FusedProduct.TryApply(x, weight, bias, (int)strides[0], (int)padding[0], (int)padding[0], fork: fork);
         return null;
+    }
+
+    /// <summary>Adds to a result that nobody else has seen, in its own memory.</summary>
+    private static Tensor AddTo(Tensor y, Tensor? addend)
+    {
+        if (addend is null)
+            return y;
+        ChannelMoments.Forget(y);
+        return y.add_(addend);
     }
 
     /// <summary>A 1x1 convolution with what surrounds it.</summary>

@@ -10,7 +10,7 @@ namespace Microsoft.ML.Diffusion;
 internal static unsafe class BFloat16Convolution
 {
     /// <summary>Rows of pixels whose moments are measured together.</summary>
-    public const int LineRows = 4;
+    public const int LineRows = ConvolutionTiles.Side;
 
     /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
     private const int BlockBytes = 320 << 10;
