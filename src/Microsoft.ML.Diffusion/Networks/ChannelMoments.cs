@@ -11,21 +11,15 @@ internal sealed class ChannelMoments
 {
     private static readonly ConditionalWeakTable<Tensor, ChannelMoments> s_known = [];
 
-    private readonly float[] _values;
+    // An array an image: one for all would be large enough to wait for a collection of everything.
+    private readonly float[][] _images;
 
     /// <summary>Wraps.</summary>
-    /// <param name="values">[N, 2, C]: means, then sums.</param>
-    /// <param name="channels">C.</param>
-    public ChannelMoments(float[] values, int channels)
-    {
-        _values = values;
-        Channels = channels;
-    }
+    /// <param name="images">[N][2·C]: means, then sums.</param>
+    public ChannelMoments(float[][] images) => _images = images;
 
     /// <summary>C.</summary>
-    public int Channels { get; }
-
-    private int Images => _values.Length / (2 * Channels);
+    public int Channels => _images[0].Length / 2;
 
     /// <summary>What is known of a batch; null: nothing.</summary>
     public static ChannelMoments? Of(Tensor batch) => s_known.TryGetValue(batch, out var moments) ? moments : null;
@@ -38,22 +32,15 @@ internal sealed class ChannelMoments
     {
         if (a is null || b is null)
             return null;
-        int channels = a.Channels + b.Channels;
-        var values = new float[2 * a.Images * channels];
-        for (int row = 0; row < 2 * a.Images; row++)
-        {
-            Span<float> to = values.AsSpan(row * channels, channels);
-            a._values.AsSpan(row * a.Channels, a.Channels).CopyTo(to);
-            b._values.AsSpan(row * b.Channels, b.Channels).CopyTo(to[a.Channels..]);
-        }
-        return new(values, channels);
+        int split = a.Channels;
+        return new([.. a._images.Zip(b._images, (x, y) => (float[])[.. x.AsSpan(..split), .. y.AsSpan(..b.Channels), .. x.AsSpan(split..), .. y.AsSpan(b.Channels..)])]);
     }
 
     /// <summary>Ties them to a batch.</summary>
     public void Describe(Tensor batch) => s_known.AddOrUpdate(batch, this);
 
     /// <summary>Those of one image: [2, C].</summary>
-    public ReadOnlySpan<float> Image(int image) => _values.AsSpan(image * 2 * Channels, 2 * Channels);
+    public ReadOnlySpan<float> Image(int image) => _images[image];
 }
 
 /// <summary>The memory of <see cref="MomentLines"/> while an operator writes a batch.</summary>
@@ -88,47 +75,48 @@ internal sealed unsafe class MomentSheet : IDisposable
     /// <summary>Puts each image's lines together (Chan et al. 1979).</summary>
     public ChannelMoments Merge()
     {
-        var values = new float[_images * 2 * _channels];
-        fixed (float* to = values)
+        var images = new float[_images][];
+        float* lines = HostMemory.Pointer(_memory);
+        for (int image = 0; image < _images; image++, lines += _linesPerImage * 2 * _channels)
         {
-            if (_lanes == 16)
-                Merge<Lanes512>(to);
-            else if (_lanes == 8)
-                Merge<Lanes256>(to);
-            else
-                Merge<Lanes128>(to);
+            images[image] = new float[2 * _channels];
+            fixed (float* to = images[image])
+            {
+                if (_lanes == 16)
+                    Merge<Lanes512>(lines, to);
+                else if (_lanes == 8)
+                    Merge<Lanes256>(lines, to);
+                else
+                    Merge<Lanes128>(lines, to);
+            }
         }
-        return new(values, _channels);
+        return new(images);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Merge<L>(float* to)
+    private void Merge<L>(float* lines, float* to)
         where L : unmanaged, ILanes<L>
     {
         nint row = 2 * _channels;
-        float* lines = HostMemory.Pointer(_memory);
         L share = L.All(1f / _linesPerImage), pixels = L.All(_pixels);
-        for (int image = 0; image < _images; image++, to += row, lines += _linesPerImage * row)
+        for (int c = 0; c < _channels; c += L.Count)
         {
-            for (int c = 0; c < _channels; c += L.Count)
+            L mean = default, squares = default;
+            float* from = lines + c;
+            for (int line = 0; line < _linesPerImage; line++, from += row)
+                mean += L.Load(from);
+            mean *= share;
+            from = lines + c;
+            for (int line = 0; line < _linesPerImage; line++, from += row)
             {
-                L mean = default, squares = default;
-                float* from = lines + c;
-                for (int line = 0; line < _linesPerImage; line++, from += row)
-                    mean += L.Load(from);
-                mean *= share;
-                from = lines + c;
-                for (int line = 0; line < _linesPerImage; line++, from += row)
-                {
-                    L distance = L.Load(from) - mean;
-                    squares += L.Fma(distance * distance, pixels, L.Load(from + _channels));
-                }
-                L.Store(mean, to + c);
-                L.Store(squares, to + _channels + c);
+                L distance = L.Load(from) - mean;
+                squares += L.Fma(distance * distance, pixels, L.Load(from + _channels));
             }
+            L.Store(mean, to + c);
+            L.Store(squares, to + _channels + c);
         }
     }
 }
