@@ -37,8 +37,7 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     {
         var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
         Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
-        // The rows of a tile: all kernels divide an image into whole ones.
-        using var sheet = MomentSheet.TryCreate(size.Images, size.Height * size.Width, BFloat16Convolution.LineRows * size.Width, size.Outputs, Lanes.Widest);
+        using var sheet = MomentSheet.TryCreate(size.Images, size.Height * size.Width, MomentLines.Rows * size.Width, size.Outputs, Lanes.Widest);
         Convolve(size, pixels, norm, settings, kernel, turned: false, bias, addend, y, sheet?.Lines ?? default);
         settings.OutputMoments = sheet?.Merge();
         return y;

@@ -9,6 +9,9 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="channels">Channels of the images.</param>
 internal readonly unsafe struct MomentLines(float* memory, int pixels, int channels)
 {
+    /// <summary>Rows of pixels of a 3x3 convolution's line: a tile's, of which all kernels write whole ones.</summary>
+    public const int Rows = ConvolutionTiles.Side;
+
     /// <summary>Whether a norm will ask.</summary>
     public bool AreWanted => memory is not null;
 

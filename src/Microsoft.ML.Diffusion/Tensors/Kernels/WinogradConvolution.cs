@@ -37,7 +37,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    /// <param name="moments">Lines of four rows of pixels, filled; outputs fill whole registers where they are wanted.</param>
+    /// <param name="moments">Lines of <see cref="MomentLines.Rows"/> rows of pixels, filled; outputs fill whole registers where they are wanted.</param>
     public static void Apply(P points, in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, E* addend, E* y, MomentLines moments)
     {
         var work = new Work(points, size, x, weight, turned, bias, addend, y, moments);

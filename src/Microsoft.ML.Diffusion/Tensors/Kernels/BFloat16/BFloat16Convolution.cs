@@ -9,9 +9,6 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal static unsafe class BFloat16Convolution
 {
-    /// <summary>Rows of pixels whose moments are measured together.</summary>
-    public const int LineRows = ConvolutionTiles.Side;
-
     /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
     private const int BlockBytes = 320 << 10;
 
@@ -27,7 +24,7 @@ internal static unsafe class BFloat16Convolution
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, H, W, D] or null: added to the result.</param>
     /// <param name="y">[N, H, W, D], written.</param>
-    /// <param name="moments">Lines of <see cref="LineRows"/> rows of pixels, filled where they are wanted.</param>
+    /// <param name="moments">Lines of <see cref="MomentLines.Rows"/> rows of pixels, filled where they are wanted.</param>
     public static void Apply(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
@@ -42,13 +39,12 @@ internal static unsafe class BFloat16Convolution
     /// <param name="bias">[D] or null.</param>
     /// <param name="addend">[N, 2H, 2W, D] or null: added to the result.</param>
     /// <param name="y">[N, 2H, 2W, D], written.</param>
-    /// <param name="moments">Lines of <see cref="LineRows"/> rows of pixels of the result, filled where they are wanted.</param>
+    /// <param name="moments">Lines of <see cref="MomentLines.Rows"/> rows of pixels of the result, filled where they are wanted.</param>
     public static void ApplyDoubled(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
         int inputs = size.Inputs, outputs = size.Outputs;
-        float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [2, 2, D, 2, 2, C]
-        Cores.Run(outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 4 * inputs, (nint)outputs * 4 * inputs));
+        float* sums = SumTaps(size, weight, 4 * inputs, (nint)outputs * 4 * inputs);   // [2, 2, D, 2, 2, C]
         Run(new(unit, size, new(2, 2), [x], sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
     }
 
@@ -61,13 +57,25 @@ internal static unsafe class BFloat16Convolution
     public static void InputGradientOfDoubled(MatrixUnit unit, in ConvolutionSize size, ushort* dy, float* weight, ushort* dx)
     {
         int inputs = size.Inputs, outputs = size.Outputs;
-        float* sums = KernelMemory.Shared((nint)16 * outputs * inputs);   // [D, 2, 2, 2, 2, C]
-        Cores.Run(outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + (nint)output * 16 * inputs, 4 * inputs));
+        float* sums = SumTaps(size, weight, DoubledTaps.Count * inputs, 4 * inputs);   // [D, 2, 2, 2, 2, C]
         // A turned weight's taps come in reverse, from the lower right pixel's on.
         var planes = new BFloat16Source[4];
         for (int plane = 0; plane < planes.Length; plane++)
             planes[plane] = new BFloat16Quarter(dy, size.Height, size.Width, outputs, row: 1 - plane / 2, column: 1 - plane % 2);
         Run(new(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, sums, turned: true, new ProductRows(dx, inputs, null, null), default));
+    }
+
+    /// <summary>Adds up the taps of all outputs, in shared memory.</summary>
+    /// <param name="size">The sizes.</param>
+    /// <param name="weight">[D, 3, 3, C].</param>
+    /// <param name="step">From an output's sums to the next one's.</param>
+    /// <param name="next">From a pixel's sums to the next one's.</param>
+    private static float* SumTaps(in ConvolutionSize size, float* weight, nint step, nint next)
+    {
+        int inputs = size.Inputs;
+        float* sums = KernelMemory.Shared((nint)DoubledTaps.Count * size.Outputs * inputs);
+        Cores.Run(size.Outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + output * step, next));
+        return sums;
     }
 
     private static void Run(Work work)
@@ -109,8 +117,8 @@ internal static unsafe class BFloat16Convolution
             return;
         for (int i = 0; i < images; i++)
         {
-            for (int row = work.Shape.Scale * top; row < work.Shape.Scale * (top + height); row += LineRows)
-                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * work.Shape.Scale * size.Height + row) / LineRows, first, count);
+            for (int row = work.Shape.Scale * top; row < work.Shape.Scale * (top + height); row += MomentLines.Rows)
+                work.Moments.Measure<Lanes512, NarrowElement>((NarrowElement*)work.To.Y, ((nint)(image + i) * work.Shape.Scale * size.Height + row) / MomentLines.Rows, first, count);
         }
     }
 
@@ -247,7 +255,7 @@ internal static unsafe class BFloat16Convolution
                 BlocksPerImage = (size.Height + rows - 1) / rows;
                 (RowsPerBlock, ImagesPerBlock) = ((size.Height + BlocksPerImage - 1) / BlocksPerImage, 1);
                 if (moments.AreWanted)
-                    RowsPerBlock = KernelMemory.RoundUp(RowsPerBlock, LineRows);
+                    RowsPerBlock = KernelMemory.RoundUp(RowsPerBlock, MomentLines.Rows);
                 BlocksPerImage = (size.Height + RowsPerBlock - 1) / RowsPerBlock;
             }
             Blocks = (size.Images + ImagesPerBlock - 1) / ImagesPerBlock * BlocksPerImage;
