@@ -9,7 +9,8 @@ public enum ComputePrecision
 {
     /// <summary>
     /// float32; but where the processor multiplies bfloat16 (Intel AMX or AVX512_BF16, on Linux) and all channels of a U-Net are multiples of 32, its activations
-    /// between the first and the last convolution are bfloat16. Sums are float32.
+    /// between the first and the last convolution are bfloat16. Sums are float32. Where it has AVX2 and no AVX-512, convolutions and products of 32 channels or more round their factors
+    /// to 16-bit integers that share powers of two: activations stay float32, a result is a thousandth off.
     /// </summary>
     Automatic,
 
@@ -31,4 +32,7 @@ internal static class PrecisionPolicy
 
     /// <summary>What multiplies on a processor; null: vector registers, in float32.</summary>
     public static MatrixUnit? UnitFor(ComputePrecision precision) => precision == ComputePrecision.Full ? null : MatrixUnit.OfThisProcessor;
+
+    /// <summary>Whether products of float32 are taken in 16-bit integers.</summary>
+    public static bool MultipliesInIntegers(ComputePrecision precision) => precision == ComputePrecision.Automatic && UnitFor(precision) is null && Int16Products.AreQuicker;
 }

@@ -48,19 +48,22 @@ internal static class DeviceSelection
             return default;
         MatrixUnit? wanted = PrecisionPolicy.UnitFor(precision);
         var unit = MatrixUnit.Enter(wanted);
+        var integers = Int16Products.Enter(PrecisionPolicy.MultipliesInIntegers(precision));
         bool ours = wanted is not null || PrecisionPolicy.TypeFor(precision) == ScalarType.Float32;
-        return ours ? new(HostAllocator.Keep(), Cores.Reserve(), unit) : new(default, default, unit);
+        return ours ? new(HostAllocator.Keep(), Cores.Reserve(), unit, integers) : new(default, default, unit, integers);
     }
 
     /// <summary>Work on a device.</summary>
     /// <param name="Memory">What is kept meanwhile.</param>
     /// <param name="Cores">What is reserved meanwhile.</param>
-    /// <param name="Unit">What multiplies meanwhile.</param>
-    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores, MatrixUnit.Use Unit) : IDisposable
+    /// <param name="Unit">What multiplies bfloat16 meanwhile.</param>
+    /// <param name="Integers">How float32 is multiplied meanwhile.</param>
+    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores, MatrixUnit.Use Unit, Int16Products.Use Integers) : IDisposable
     {
         /// <inheritdoc/>
         public void Dispose()
         {
+            Integers.Dispose();
             Unit.Dispose();
             Cores.Dispose();
             Memory.Dispose();

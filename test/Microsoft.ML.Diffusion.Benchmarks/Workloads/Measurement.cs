@@ -74,7 +74,7 @@ internal sealed record Measurement
         Threads = get_num_threads(),
         Torch = __version__,
         Device = device,
-        Type = device == "cpu" && PrecisionPolicy.UnitFor(precision) is not null ? "bfloat16" : "float32",
+        Type = device != "cpu" ? "float32" : PrecisionPolicy.UnitFor(precision) is not null ? "bfloat16" : PrecisionPolicy.MultipliesInIntegers(precision) ? "int16" : "float32",
     };
 
     /// <summary>The result on a line of output; null where the line is something else.</summary>

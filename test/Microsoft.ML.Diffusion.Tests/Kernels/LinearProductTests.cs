@@ -150,7 +150,7 @@ public sealed unsafe class LinearProductTests
         KernelData.Poison(100_000);
         var y = new float[rows * outputs];
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            LinearProduct<L>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
+            LinearProduct<L, WideFactors<L>>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
         return y;
     }
 
@@ -164,7 +164,7 @@ public sealed unsafe class LinearProductTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                LinearProduct<L>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
+                LinearProduct<L, WideFactors<L>>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }

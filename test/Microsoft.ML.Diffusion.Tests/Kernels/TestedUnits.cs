@@ -1,8 +1,13 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace Microsoft.ML.Diffusion.Tests;
 
-/// <summary>The matrix units that tests run over, by name: those that are written out, and those of the processor.</summary>
+/// <summary>The matrix units that tests run over, by name: those that are written out, and those of the processor. Networks run over 16-bit integers too.</summary>
 internal static class TestedUnits
 {
+    /// <summary>No unit: products of float32 in 16-bit integers.</summary>
+    public const string Integers = "16-bit integers";
+
     private const string WrittenOutPairs = "written out, pairs";
 
     // One of each: what a processor's unit holds lives as long as the process.
@@ -23,11 +28,15 @@ internal static class TestedUnits
     public static IEnumerable<string> PairNames => s_present.Where(name => s_units[name] is PairUnit);
 
     /// <summary>Those of which a network makes different use, a row of test data each.</summary>
-    public static IEnumerable<object[]> NetworkRows => s_present.Select(name => (object[])[name]);
+    public static IEnumerable<object[]> NetworkRows =>
+        (Avx2.IsSupported ? s_present.Append(Integers) : s_present).Select(name => (object[])[name]);
 
     /// <summary><see cref="Names"/>, a row of test data each.</summary>
     public static IEnumerable<object[]> Rows => Names.Select(name => (object[])[name]);
 
     /// <summary>One of them.</summary>
     public static MatrixUnit Of(string name) => s_units[name]!;
+
+    /// <summary>Has the calling thread's kernels multiply with one of them, or in integers, until the result is disposed.</summary>
+    public static IDisposable Enter(string name) => name == Integers ? Int16Products.Enter(true) : MatrixUnit.Enter(Of(name));
 }

@@ -8,6 +8,8 @@ internal static unsafe class ConvolutionKernel
     {
         if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
+        else if (Lanes.Widest == 8 && Int16Products.Take(size.Inputs, size.Outputs))
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, Int16Points>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
         else if (Lanes.Widest == 8)
             WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
         else
@@ -29,6 +31,8 @@ internal static unsafe class ConvolutionKernel
     {
         if (Lanes.Widest == 16)
             WinogradGradient<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
+        else if (Lanes.Widest == 8 && Int16Products.Take(size.Inputs, size.Outputs))
+            WinogradGradient<Lanes256, WideElement<Lanes256>, Int16Points>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 8)
             WinogradGradient<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else

@@ -20,8 +20,13 @@ internal unsafe interface IWinogradPoints<L>
     /// <summary>Registers of floats that <see cref="Input"/> works in; the other transforms need no more, but <see cref="Weights"/>.</summary>
     static abstract int ScratchRegisters { get; }
 
-    /// <summary>Floats of memory that so many numbers of a matrix take.</summary>
-    static abstract nint Floats(nint numbers);
+    /// <summary>Registers of floats that <see cref="Weights"/> works in.</summary>
+    static abstract int WeightRegisters { get; }
+
+    /// <summary>Floats of memory that a matrix takes.</summary>
+    /// <param name="vectors">Its tiles, or its outputs.</param>
+    /// <param name="inputs">Numbers of each.</param>
+    static abstract nint Floats(nint vectors, int inputs);
 
     /// <summary>Tiles for which there is room in the matrices.</summary>
     static abstract int Rows(int tiles);
@@ -51,18 +56,19 @@ internal unsafe interface IWinogradPoints<L>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
     static abstract void Input(float* d, nint row, int count, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
-    /// <summary>G g Gᵀ: the 3x3 weights of a register's width of inputs and of outputs.</summary>
+    /// <summary>G g Gᵀ: the 3x3 weights of a register's width of inputs and of outputs. Called for all inputs in turn: the matrices are whole after the last.</summary>
     /// <param name="g">The first input's first weight.</param>
     /// <param name="input">From an input's weights to the next input's.</param>
     /// <param name="row">From a row of the kernel to the next.</param>
     /// <param name="column">From a column to the next.</param>
     /// <param name="u">The first matrix, the panel's first column.</param>
     /// <param name="at">Which row of the matrix the first input is.</param>
+    /// <param name="inputs">Rows of the matrix.</param>
     /// <param name="output">Which column of the panel the first output is.</param>
     /// <param name="width">Columns of the panel.</param>
     /// <param name="stride">From a matrix to the next.</param>
-    /// <param name="scratch">18 registers for each input.</param>
-    static abstract void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch);
+    /// <param name="scratch">[<see cref="WeightRegisters"/>], as the inputs before left it.</param>
+    static abstract void Weights(float* g, nint input, nint row, nint column, float* u, int at, int inputs, int output, int width, nint stride, float* scratch);
 
     /// <summary>(G g Gᵀ) ⊙ (Bᵀ d B), summed over channels: a panel of outputs.</summary>
     /// <param name="v">The matrices of pixels, [tiles, inputs].</param>
@@ -98,6 +104,11 @@ internal unsafe interface IWinogradGradient<L> : IWinogradPoints<L>
     /// <summary>Matrices that each of two halves of a weight's gradient sums up.</summary>
     static abstract int HalfMatrices { get; }
 
+    /// <summary>Floats of memory that a half's matrix of tiles takes.</summary>
+    /// <param name="tiles">Its rows.</param>
+    /// <param name="channels">Its columns.</param>
+    static abstract nint GradientFloats(nint tiles, int channels);
+
     /// <summary>Half of Bᵀ d B of two tiles, some channels.</summary>
     /// <param name="d">The first pixel of the first tile.</param>
     /// <param name="next">From there to the second tile's.</param>
@@ -126,13 +137,20 @@ internal unsafe interface IWinogradGradient<L> : IWinogradPoints<L>
     /// <param name="scratch">[<see cref="IWinogradPoints{L}.ScratchRegisters"/>].</param>
     static abstract void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch);
 
+    /// <summary>Makes factors of a half's matrices, once all tiles are transformed.</summary>
+    /// <param name="v">The first matrix.</param>
+    /// <param name="stride">From one to the next.</param>
+    /// <param name="channels">Columns of them.</param>
+    /// <param name="tiles">Rows, an even number.</param>
+    static abstract void Pack(float* v, nint stride, int channels, int tiles);
+
     /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, added to one half's sums.</summary>
-    /// <param name="dy">The half's matrices of the gradient, [tiles, outputs].</param>
+    /// <param name="dy">The half's matrices of the gradient, [tiles, outputs], after <see cref="Pack"/>.</param>
     /// <param name="dyStride">From one to the next.</param>
     /// <param name="outputs">Columns of them.</param>
     /// <param name="first">The first column to be multiplied.</param>
     /// <param name="count">How many.</param>
-    /// <param name="x">The half's matrices of pixels, [tiles, inputs].</param>
+    /// <param name="x">The half's matrices of pixels, [tiles, inputs], likewise.</param>
     /// <param name="xStride">From one to the next.</param>
     /// <param name="inputs">Columns of them.</param>
     /// <param name="sums">[count, inputs] for each matrix, added to.</param>

@@ -17,28 +17,32 @@ internal static unsafe class LinearKernel
     /// <summary>Whether the kernel takes so many rows.</summary>
     public static bool Takes(long rows) => rows >= 4 && rows % 2 == 0;
 
-    /// <inheritdoc cref="LinearProduct{L}.Apply"/>
+    /// <inheritdoc cref="LinearProduct{L, P}.Apply"/>
     public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments = default)
     {
         int lanes = LanesFor(inputs, outputs);
         if (lanes == 16)
-            LinearProduct<Lanes512>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+            LinearProduct<Lanes512, WideFactors<Lanes512>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+        else if (lanes == 8 && Int16Products.Take(inputs, outputs))
+            LinearProduct<Lanes256, Int16Factors>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else if (lanes == 8)
-            LinearProduct<Lanes256>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+            LinearProduct<Lanes256, WideFactors<Lanes256>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else
-            LinearProduct<Lanes128>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+            LinearProduct<Lanes128, WideFactors<Lanes128>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
     }
 
-    /// <inheritdoc cref="LinearProduct{L}.WeightGradient"/>
+    /// <inheritdoc cref="LinearProduct{L, P}.WeightGradient"/>
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
         int lanes = LanesFor(inputs, outputs);
         if (lanes == 16)
-            LinearProduct<Lanes512>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+            LinearProduct<Lanes512, WideFactors<Lanes512>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+        else if (lanes == 8 && Int16Products.Take(inputs, outputs))
+            LinearProduct<Lanes256, Int16Factors>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else if (lanes == 8)
-            LinearProduct<Lanes256>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+            LinearProduct<Lanes256, WideFactors<Lanes256>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else
-            LinearProduct<Lanes128>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+            LinearProduct<Lanes128, WideFactors<Lanes128>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
     }
 
     /// <summary>The gradient of a strided convolution's input: every window's gradient, added where its pixels lie.</summary>

@@ -4,12 +4,11 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>y = x·Wᵀ + b for many rows: 1x1 convolutions, and larger ones over their windows. Columns fill whole registers.</summary>
 /// <typeparam name="L">The register.</typeparam>
-internal static unsafe class LinearProduct<L>
+/// <typeparam name="P">How the factors lie, and what multiplies them.</typeparam>
+internal static unsafe class LinearProduct<L, P>
     where L : unmanaged, ILanes<L>
+    where P : struct, IProductFactors<L>
 {
-    /// <summary>Rows over which a weight's gradient is summed at a time.</summary>
-    private const int GradientChunk = 240;
-
     /// <summary>y = x·Wᵀ + b + addend.</summary>
     /// <param name="rows">Their number; even, at least 4.</param>
     /// <param name="inputs">Columns of x.</param>
@@ -25,21 +24,22 @@ internal static unsafe class LinearProduct<L>
     public static void Apply(
         nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments)
     {
-        float* panels = KernelMemory.Shared((nint)inputs * outputs);
-        Pack(weight, transposed, inputs, outputs, panels);
+        float* panels = KernelMemory.Shared(P.PanelFloats(inputs, outputs));
+        P.Pack(weight, transposed, inputs, outputs, panels);
         // The last chunk takes what is left, so that none is too small for the kernel.
         int chunks = (int)Math.Max(1, rows / LinearKernel.Chunk);
         Cores.Run(chunks, chunk =>
         {
             nint first = (nint)chunk * LinearKernel.Chunk;
             int count = chunk == chunks - 1 ? (int)(rows - first) : LinearKernel.Chunk;
-            float* from = x + first * inputs;
+            nint read = source is null ? 0 : (nint)count * inputs;
+            float* from = x + first * inputs, room = KernelMemory.Own(read + P.RowFloats(count, inputs));
             if (source is not null)
             {
-                from = KernelMemory.Own((nint)2 * LinearKernel.Chunk * inputs);
-                source.Read(first, count, from);
+                source.Read(first, count, room);
+                from = room;
             }
-            MatrixKernel<L>.Multiply(from, inputs, panels, y + first * outputs, outputs, count, outputs, inputs);
+            P.Multiply(from, panels, y + first * outputs, count, inputs, outputs, room + read);
             Finish(y + first * outputs, count, outputs, bias, addend is null ? null : addend + first * outputs);
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<L, WideElement<L>>((WideElement<L>*)y, row / moments.Pixels, 0, outputs);
@@ -63,35 +63,22 @@ internal static unsafe class LinearProduct<L>
             int first = registers * block / blocks * L.Count, count = registers * (block + 1) / blocks * L.Count - first;
             if (dBias is not null)
                 new Span<float>(dBias + first, count).Clear();
-            for (nint row = 0; row < rows; row += GradientChunk)
+            nint read = source is null ? 0 : (nint)P.GradientChunk * inputs;
+            float* room = KernelMemory.Own(read + P.GradientFloats(inputs, count));
+            for (nint row = 0; row < rows; row += P.GradientChunk)
             {
-                int taken = (int)Math.Min(GradientChunk, rows - row);
+                int taken = (int)Math.Min(P.GradientChunk, rows - row);
                 float* from = x + row * inputs, gradient = dy + row * outputs + first;
                 if (source is not null)
                 {
-                    from = KernelMemory.Own((nint)GradientChunk * inputs);
-                    source.Read(row, taken, from);
+                    source.Read(row, taken, room);
+                    from = room;
                 }
-                MatrixKernel<L>.AddTransposed(gradient, outputs, from, inputs, dWeight + (nint)first * inputs, inputs, count, inputs, taken);
+                P.AddTransposed(gradient, outputs, from, dWeight + (nint)first * inputs, taken, inputs, count, room + read);
                 if (dBias is not null)
                     AddRows(gradient, taken, count, outputs, dBias + first);
             }
         });
-    }
-
-    /// <summary>Lays a right factor out in panels.</summary>
-    /// <param name="weight">[outputs, inputs]; transposed: [inputs, outputs].</param>
-    /// <param name="transposed">Whether it lies the other way.</param>
-    /// <param name="inputs">Rows of the factor.</param>
-    /// <param name="outputs">Its columns.</param>
-    /// <param name="panels">[inputs·outputs], written.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Pack(float* weight, bool transposed, int inputs, int outputs, float* panels)
-    {
-        if (transposed)
-            Packing<L>.Rows(weight, outputs, inputs, outputs, panels);
-        else
-            Packing<L>.Transposed(weight, inputs, inputs, outputs, panels);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -25,11 +25,15 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
     /// <remarks>Three of six rows of a tile's values.</remarks>
     public static int HalfMatrices => 18;
 
+    public static nint GradientFloats(nint tiles, int channels) => tiles * channels;
+
     public static int ScratchRegisters => 36;
+
+    public static int WeightRegisters => 18 * L.Count;
 
     public static int LeastPanel => L.Count;
 
-    public static nint Floats(nint numbers) => numbers;
+    public static nint Floats(nint vectors, int inputs) => vectors * inputs;
 
     public static int Rows(int tiles) => MatrixKernel<L>.Rows(tiles);
 
@@ -73,6 +77,10 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
             OutputGradientHalf(dy + c, row, count, upper, v + c, stride, scratch);
             OutputGradientHalf(dy + next + c, row, count, upper, v + channels + c, stride, scratch);
         }
+    }
+
+    public static void Pack(float* v, nint stride, int channels, int tiles)
+    {
     }
 
     public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
@@ -160,7 +168,7 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
     /// <inheritdoc/>
     /// <remarks>Six numbers of all inputs before the next six: each number lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int inputs, int output, int width, nint stride, float* scratch)
     {
         int n = L.Count;
         u += (nint)at * width + output;

@@ -5,7 +5,7 @@ namespace Microsoft.ML.Diffusion;
 internal static unsafe partial class WinogradConvolution<L, E, P>
 {
     /// <summary>Floats that the transform of weights works in.</summary>
-    private static int WeightScratch => (9 + 18) * L.Count * L.Count;
+    private static int WeightScratch => (9 * L.Count + P.WeightRegisters) * L.Count;
 
     /// <summary>Transforms the weights of a register's width of outputs to where they lie among those of all outputs.</summary>
     /// <param name="work">The convolution.</param>
@@ -15,7 +15,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     private static void TransformWeights(Work work, int output, float* u, float* room)
     {
         int start = P.PanelStart(work.Outputs, output), width = P.PanelAt(work.Outputs, start);
-        TransformWeights(work, output, u + P.Floats((nint)start * work.Inputs), output - start, width, work.WeightStride, room);
+        TransformWeights(work, output, u + P.Floats(start, work.Inputs), output - start, width, work.WeightStride, room);
     }
 
     /// <summary>Transforms the weights of a register's width of outputs.</summary>
@@ -41,11 +41,11 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             if (turned && lanes == n && count == n)
             {
                 float* last = weight + ((nint)first * 9 + 8) * outputs + output;
-                P.Weights(last, 9 * outputs, -3 * outputs, -outputs, u, first, column, width, stride, scratch);
+                P.Weights(last, 9 * outputs, -3 * outputs, -outputs, u, first, work.Inputs, column, width, stride, scratch);
                 continue;
             }
             Gather(work.Size, weight, turned, first, count, output, lanes, gathered);
-            P.Weights(gathered, n, 3 * n * n, n * n, u, first, column, width, stride, scratch);
+            P.Weights(gathered, n, 3 * n * n, n * n, u, first, work.Inputs, column, width, stride, scratch);
         }
     }
 

@@ -96,7 +96,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplySlice(Work work, float* v, int column, int width, float* room)
     {
-        nint stride = P.Floats((nint)work.Inputs * width) + Skew;
+        nint stride = P.Floats(width, work.Inputs) + Skew;
         float* u = room, m = u + P.WeightMatrices * stride, scratch = m + P.Values * work.OutputStride;
         for (int output = 0; output < width; output += L.Count)
             TransformWeights(work, column + output, u, output, width, stride, scratch);
@@ -125,7 +125,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         for (int column = first; column < last; column += width)
         {
             width = P.PanelAt(work.Outputs, column);
-            float* u = weights + P.Floats((nint)column * work.Inputs);
+            float* u = weights + P.Floats(column, work.Inputs);
             work.Points.Multiply(v, work.InputStride, u, work.WeightStride, m, work.OutputStride, count, width, work.Inputs);
             for (int i = 0; i < tiles.Bands(block); i++)
                 TransformOutput(work, tiles.Band(block, i), m, column, width, scratch);
@@ -215,12 +215,12 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             int width = P.PanelAt(Outputs, 0);
             int all = size.Images * ConvolutionTiles.Along(size.Height) * ConvolutionTiles.Along(size.Width);
             HasFewTiles = all <= FewTiles;
-            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.PixelMatrices * P.Floats(Inputs) + P.Values * width))), cores);
+            Tiles = HasFewTiles ? new(size, all, 1) : new(size, Math.Max(8, (int)(BlockFloats / (P.PixelMatrices * P.Floats(1, Inputs) + P.Values * width))), cores);
             int panels = (Outputs + width - 1) / width;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
             int rows = P.Rows(Tiles.TilesPerBlock);
-            WeightStride = P.Floats((nint)Inputs * Outputs) + Skew;
-            InputStride = P.Floats((nint)rows * Inputs) + Skew;
+            WeightStride = P.Floats(Outputs, Inputs) + Skew;
+            InputStride = P.Floats(rows, Inputs) + Skew;
             OutputStride = (nint)rows * width + Skew;
             BandFloats = RowWindow.Floats(size.Width, Inputs);
             _bias = new float[Outputs];
@@ -275,7 +275,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         public int SliceWidth(int cores) => Outputs >= 2 * L.Count * cores ? 2 * L.Count : P.LeastPanel;
 
         /// <summary>What a core needs for some outputs of all tiles.</summary>
-        public nint SliceMemory(int width) => P.WeightMatrices * (P.Floats((nint)Inputs * width) + Skew) + P.Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
+        public nint SliceMemory(int width) => P.WeightMatrices * (P.Floats(width, Inputs) + Skew) + P.Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
 
         public (int First, int Last) Columns(int split)
         {

@@ -53,7 +53,7 @@ internal static unsafe class WinogradGradient<L, E, P>
         var (first, outputs) = work.Share(share);
         bool once = work.Bands <= work.ChunkBands;
         int slice = once ? Math.Min(outputs, SliceOutputs) : outputs;
-        nint xStride = P.Floats((nint)work.ChunkTiles * inputs) + Skew, dyStride = P.Floats((nint)work.ChunkTiles * outputs) + Skew, sumStride = (nint)slice * inputs + Skew;
+        nint xStride = P.GradientFloats(work.ChunkTiles, inputs) + Skew, dyStride = P.GradientFloats(work.ChunkTiles, outputs) + Skew, sumStride = (nint)slice * inputs + Skew;
 
         float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + work.TransformFloats);
         float* dy = x + half * xStride, sums = dy + half * dyStride, room = sums + half * sumStride;
@@ -67,6 +67,8 @@ internal static unsafe class WinogradGradient<L, E, P>
             int end = Math.Min(work.Bands, band + work.ChunkBands);
             FillInput(work, upper, band, end, x, xStride, room);
             filled = FillGradient(work, upper, band, end, first, outputs, dy, dyStride, bias, room);
+            P.Pack(x, xStride, inputs, filled);
+            P.Pack(dy, dyStride, outputs, filled);
             if (end < work.Bands)
                 Multiply(0, outputs);
         }
@@ -215,7 +217,7 @@ internal static unsafe class WinogradGradient<L, E, P>
             Down = ConvolutionTiles.Along(size.Height);
             Bands = size.Images * Down;
             // Not by the number of cores: the order of the sums hangs on it.
-            int chunk = Math.Max(16, (int)(ChunkFloats / (P.HalfMatrices * P.Floats(Inputs + Outputs))));
+            int chunk = Math.Max(16, (int)(ChunkFloats / (P.HalfMatrices * P.GradientFloats(1, Inputs + Outputs))));
             PairedRows = Across % 2 == 0 ? 1 : 2;
             ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / Across / PairedRows * PairedRows));
             ChunkTiles = ChunkBands * Across;

@@ -47,11 +47,15 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     /// </remarks>
     public static int HalfMatrices => 23;
 
+    public static nint GradientFloats(nint tiles, int channels) => tiles * channels / 2;
+
     public static int ScratchRegisters => 2 * 36 + 12;
+
+    public static int WeightRegisters => 18 * N;
 
     public static int LeastPanel => MatrixUnit.Side;
 
-    public static nint Floats(nint numbers) => numbers / 2;
+    public static nint Floats(nint vectors, int inputs) => vectors * inputs / 2;
 
     public static int Rows(int tiles) => KernelMemory.RoundUp(tiles, PairUnit.RowMultiple);
 
@@ -96,7 +100,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     /// <inheritdoc/>
     /// <remarks>Some matrices of all inputs before the next: each lies on pages of its own, and a processor keeps few of those to be written at hand.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int inputs, int output, int width, nint stride, float* scratch)
     {
         for (int c = 0; c < N; c++, g += input)
         {
@@ -180,6 +184,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
             if (addend is not null)
                 addend += row;
         }
+    }
+
+    public static void Pack(float* v, nint stride, int channels, int tiles)
+    {
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -28,9 +28,11 @@ internal readonly unsafe struct DoubledPoints(PairUnit unit) : IWinogradPoints<L
 
     public static int ScratchRegisters => 2 * Pixels * Pixels;
 
+    public static int WeightRegisters => 3 * Products * N;
+
     public static int LeastPanel => ComplexPoints.LeastPanel;
 
-    public static nint Floats(nint numbers) => ComplexPoints.Floats(numbers);
+    public static nint Floats(nint vectors, int inputs) => ComplexPoints.Floats(vectors, inputs);
 
     public static int Rows(int tiles) => ComplexPoints.Rows(tiles);
 
@@ -47,7 +49,7 @@ internal readonly unsafe struct DoubledPoints(PairUnit unit) : IWinogradPoints<L
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int output, int width, nint stride, float* scratch)
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int inputs, int output, int width, nint stride, float* scratch)
     {
         const int three = 3 * Products;
         for (int c = 0; c < N; c++, g += input)

@@ -1,0 +1,112 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary><see cref="RealPoints{L}"/> with products of 16-bit integers: tiles and weights are transformed in float32 and rounded block by block (<see cref="Int16Layout"/>).</summary>
+internal readonly unsafe struct Int16Points : IWinogradGradient<Lanes256>
+{
+    private const int N = 8;
+
+    /// <summary>From a number's channels to the next number's: not a power of two apart, or they would fall on the same lines of the cache.</summary>
+    private const int TileStride = Int16Layout.Block + 16;
+
+    private const int WeightStride = Int16Layout.Block * N + 16;
+
+    public static int PixelMatrices => Values;
+
+    public static int WeightMatrices => Values;
+
+    public static int Values => RealPoints<Lanes256>.Values;
+
+    public static int HalfMatrices => RealPoints<Lanes256>.HalfMatrices;
+
+    public static int ScratchRegisters => RealPoints<Lanes256>.ScratchRegisters + Values * TileStride / N;
+
+    /// <inheritdoc/>
+    /// <remarks>The values of a block of inputs stay there until its last.</remarks>
+    public static int WeightRegisters => RealPoints<Lanes256>.WeightRegisters + Values * WeightStride / N;
+
+    public static int LeastPanel => N;
+
+    public static nint Floats(nint vectors, int inputs) => vectors * Int16Layout.Words(inputs);
+
+    /// <inheritdoc/>
+    /// <remarks>Float32 before they are packed.</remarks>
+    public static nint GradientFloats(nint tiles, int channels) => RealPoints<Lanes256>.GradientFloats(tiles, channels);
+
+    public static int Rows(int tiles) => RealPoints<Lanes256>.Rows(tiles);
+
+    public static int PanelAt(int outputs, int output) => RealPoints<Lanes256>.PanelAt(outputs, output);
+
+    public static int PanelStart(int outputs, int output) => RealPoints<Lanes256>.PanelStart(outputs, output);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Input(float* d, nint row, int count, float* v, nint tile, int first, int channels, nint stride, float* scratch)
+    {
+        float* values = scratch + RealPoints<Lanes256>.ScratchRegisters * N;
+        RealPoints<Lanes256>.Input(d, row, count, values, 0, 0, count, TileStride, scratch);
+        int* to = (int*)v + tile * Int16Layout.Words(channels) + Int16Layout.Start(first);
+        for (int number = 0; number < Values; number++, values += TileStride, to += stride)
+            Int16Layout.Row(values, count, to);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Weights(float* g, nint input, nint row, nint column, float* u, int at, int inputs, int output, int width, nint stride, float* scratch)
+    {
+        float* values = scratch + RealPoints<Lanes256>.WeightRegisters * N;
+        int inBlock = at % Int16Layout.Block, first = at - inBlock, count = inBlock + N;
+        RealPoints<Lanes256>.Weights(g, input, row, column, values, inBlock, inputs, 0, N, WeightStride, scratch);
+        if (count < Int16Layout.Block && at + N < inputs)
+            return;
+        int* to = (int*)u + Int16Layout.Start(first) * width + output;
+        for (int number = 0; number < Values; number++, values += WeightStride, to += stride)
+            Int16Layout.Columns(values, N, count, to, width);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Multiply(float* v, nint vStride, float* u, nint uStride, float* m, nint mStride, int tiles, int width, int inputs)
+    {
+        int rows = Rows(tiles);
+        for (int number = 0; number < Values; number++, v += vStride, u += uStride, m += mStride)
+            Int16Kernel.Multiply((int*)v, (int*)u, m, width, rows, width, inputs, number + 1 < Values ? (int*)(u + uStride) : null);
+    }
+
+    public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, Lanes256 bias, E* addend, float* scratch)
+        where E : unmanaged, IElement<E, Lanes256> => RealPoints<Lanes256>.Output(m, stride, y, row, pixel, bias, addend, scratch);
+
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch) =>
+        RealPoints<Lanes256>.InputHalf(d, next, row, count, upper, v, tile, first, channels, stride, scratch);
+
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch) =>
+        RealPoints<Lanes256>.OutputGradientHalf(dy, next, row, count, upper, v, tile, first, channels, stride, scratch);
+
+    /// <inheritdoc/>
+    /// <remarks>A block of tiles after the other, each where it lies.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pack(float* v, nint stride, int channels, int tiles)
+    {
+        for (int number = 0; number < HalfMatrices; number++, v += stride)
+        {
+            float* block = v;
+            for (int left = tiles; left > 0; left -= Int16Layout.Block, block += Int16Layout.Block * channels)
+            {
+                for (int c = 0; c < channels; c += N)
+                    Int16Layout.Columns(block + c, channels, Math.Min(Int16Layout.Block, left), (int*)block + c, channels);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    {
+        for (int number = 0; number < HalfMatrices; number++, dy += dyStride, x += xStride, sums += sumStride)
+        {
+            float* left = dy + first, right = x;
+            for (int rows = tiles; rows > 0; rows -= Int16Layout.Block, left += Int16Layout.Block * outputs, right += Int16Layout.Block * inputs)
+                Int16Kernel.AddTransposed((int*)left, outputs, (int*)right, inputs, sums, inputs, count, inputs, Math.Min(Int16Layout.Block, rows) / 2);
+        }
+    }
+
+    public static void WeightGradientHalf(float* u, nint stride, bool upper, float* g, nint next, float* scratch) =>
+        RealPoints<Lanes256>.WeightGradientHalf(u, stride, upper, g, next, scratch);
+}

@@ -1,0 +1,299 @@
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>Products and convolutions of float32 that are multiplied in 16-bit integers, against the definition in double. Processors without AVX2 never do.</summary>
+[TestClass]
+public sealed unsafe class Int16KernelTests
+{
+    /// <summary>Of the largest number: 15 bits a block, of which the longest number of many seldom takes all.</summary>
+    private const double Tolerance = 3e-4;
+
+    /// <summary>The same of convolutions, whose transforms lose about three bits more.</summary>
+    private const double ConvolutionTolerance = 2e-3;
+
+    /// <summary>Numbers of a row: less than a block, a block, several, and a last one of less.</summary>
+    private static readonly int[] s_lengths = [8, 24, 96, 128, 136, 392];
+
+    /// <summary>Without AVX2 there is nothing to test.</summary>
+    [TestInitialize]
+    public void NeedsAvx2()
+    {
+        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
+            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
+    }
+
+    [TestMethod]
+    public void ABlockIsItsNumbersRoundedToAPowerOfTwo()
+    {
+        foreach (float size in (float[])[1, 1e-15f, 3e15f, 1 / 3f])
+        {
+            float[] numbers = [.. KernelData.Numbers(1, Int16Layout.Block).Select(number => number * size)];
+            var (row, power) = Row(numbers);
+            Assert.AreEqual(0, Math.Log2(power) % 1, "a power of two");
+            double length = Math.Sqrt(row.Sum(number => (double)number * number));
+            Assert.IsInRange(16_000, 32_800, length);
+            for (int i = 0; i < row.Length; i++)
+                Assert.AreEqual(numbers[i], row[i] * power, power / 2, $"number {i}");
+        }
+    }
+
+    [TestMethod]
+    public void OneNumberAloneTakesAllOfItsBits()
+    {
+        foreach (float number in (float[])[1, -1, 32_767, -32_768, 1.9999999f, 0.7f, float.Epsilon])
+        {
+            float[] numbers = new float[Int16Layout.Block];
+            numbers[77] = number;
+            var (row, power) = Row(numbers);
+            Assert.AreEqual(number, row[77] * power, Math.Max(1.5 * power, float.Epsilon));
+            Assert.AreEqual(1, row.Count(value => value != 0) + (number == float.Epsilon ? 1 : 0));
+        }
+    }
+
+    [TestMethod]
+    [DataRow(float.NaN)]
+    [DataRow(float.PositiveInfinity)]
+    [DataRow(float.NegativeInfinity)]
+    public void WhatIsNoNumberIsNoneAfterwards(float number)
+    {
+        int rows = 6, inputs = 136, outputs = 16;
+        foreach (bool inWeight in (bool[])[false, true])
+        {
+            float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
+            (inWeight ? weight : x)[3 * inputs + 5] = number;
+            float[] y = Multiply(rows, inputs, outputs, x, false, weight, false, null, null);
+            for (int i = 0; i < y.Length; i++)
+                Assert.AreEqual((inWeight ? i % outputs : i / outputs) != 3, float.IsFinite(y[i]), $"number {i}");
+        }
+    }
+
+    [TestMethod]
+    public void BlocksOfZerosGiveZeros() =>
+        CollectionAssert.AreEqual(new float[6 * 16], Multiply(6, 136, 16, new float[6 * 136], false, KernelData.Numbers(2, 136 * 16), false, null, null));
+
+    [TestMethod]
+    public void TheLargestNumbersThereAreDoNotOverflow()
+    {
+        // Equal numbers are the longest sums that Cauchy and Schwarz allow.
+        foreach (int inputs in s_lengths)
+        {
+            float[] x = [.. Enumerable.Repeat(1.999f, 4 * inputs)], weight = [.. Enumerable.Repeat(-1.999f, 8 * inputs)];
+            foreach (float sum in Multiply(4, inputs, 8, x, false, weight, false, null, null))
+                Assert.AreEqual(-1.999 * 1.999 * inputs, sum, 1e-3 * inputs);
+        }
+    }
+
+    [TestMethod]
+    public void ProductsAreTheDefinition()
+    {
+        foreach (int rows in (int[])[4, 6, 58, 62, 130])
+        {
+            foreach (int inputs in s_lengths)
+            {
+                int outputs = 8 * (1 + (rows + inputs) / 8 % 5);
+                float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
+                float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, rows * outputs);
+                foreach (bool transposed in (bool[])[false, true])
+                {
+                    double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed);
+                    double[] wantAll = [.. want.Select((value, i) => value + bias[i % outputs] + addend[i])];
+                    foreach (bool source in (bool[])[false, true])
+                    {
+                        string what = $"{rows} rows, {inputs} to {outputs}, transposed: {transposed}, source: {source}";
+                        Assert.IsLessThan(Tolerance, KernelData.Error(want, Multiply(rows, inputs, outputs, x, source, weight, transposed, null, null)), what);
+                        Assert.IsLessThan(Tolerance, KernelData.Error(wantAll, Multiply(rows, inputs, outputs, x, source, weight, transposed, bias, addend)), what);
+                    }
+                }
+            }
+        }
+    }
+
+    [TestMethod]
+    public void TheirGradientsAreSumsOverTheRows()
+    {
+        foreach (int rows in (int[])[4, 6, 62, 128, 130, 258])
+        {
+            foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (40, 56), (136, 64)])
+            {
+                float[] x = KernelData.Numbers(1, rows * inputs), dy = KernelData.Numbers(2, rows * outputs);
+                var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
+                foreach (bool source in (bool[])[false, true])
+                {
+                    string what = $"{rows} rows, {inputs} to {outputs}, source: {source}";
+                    var (dWeight, dBias) = Differentiate(rows, inputs, outputs, x, source, dy);
+                    Assert.IsLessThan(Tolerance, KernelData.Error(weight, dWeight), what);
+                    Assert.IsLessThan(2e-6, KernelData.Error(bias, dBias), what);
+                }
+            }
+        }
+    }
+
+    [TestMethod]
+    public void NothingIsLostOfSmallWholeNumbers()
+    {
+        int rows = 130, inputs = 136, outputs = 40;
+        float[] x = Wholes(1, rows * inputs), weight = Wholes(2, inputs * outputs), dy = Wholes(3, rows * outputs);
+        CollectionAssert.AreEqual(
+            WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, false).Select(value => (float)value).ToArray(), Multiply(rows, inputs, outputs, x, true, weight, false, null, null));
+        CollectionAssert.AreEqual(
+            WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy).Weight.Select(value => (float)value).ToArray(), Differentiate(rows, inputs, outputs, x, true, dy).DWeight);
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(WinogradConvolutionTests.Shapes), typeof(WinogradConvolutionTests))]
+    public void ConvolutionsAreTheDefinition(int n, int height, int width, int inputs, int outputs)
+    {
+        var size = new ConvolutionSize(n, height, width, inputs, outputs);
+        float[] x = KernelData.Numbers(1, n * height * width * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, n * height * width * outputs);
+        foreach (bool turned in (bool[])[false, true])
+        {
+            double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
+            Assert.IsLessThan(ConvolutionTolerance, KernelData.Error(want, Convolve(size, x, w, turned, null, null)), $"turned: {turned}");
+            Assert.IsLessThan(ConvolutionTolerance, KernelData.Error(WrittenOutConvolution.Plus(want, bias, addend), Convolve(size, x, w, turned, bias, addend)), $"with both, turned: {turned}");
+        }
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(WinogradConvolutionTests.Shapes), typeof(WinogradConvolutionTests))]
+    [DataRow(1, 8, 8, 264, 40)]
+    [DataRow(20, 16, 16, 8, 8)]
+    public void TheirWeightsGradientsAreSumsOverThePixels(int n, int height, int width, int inputs, int outputs)
+    {
+        var size = new ConvolutionSize(n, height, width, inputs, outputs);
+        int pixels = n * height * width;
+        float[] x = KernelData.Numbers(1, pixels * inputs), dy = KernelData.Numbers(2, pixels * outputs);
+        var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, x, dy);
+        var (got, bias) = Differentiate(size, x, dy);
+        Assert.IsLessThan(ConvolutionTolerance, KernelData.Error(want, got));
+        Assert.IsLessThan(1e-5, KernelData.Error(wantBias, bias), "bias");
+    }
+
+    /// <summary>bfloat16 is 0.15 % away with nine taps and 0.34 % at complex points.</summary>
+    [TestMethod]
+    public void AConvolutionIsMoreAccurateThanInBFloat16()
+    {
+        var size = new ConvolutionSize(1, 12, 12, 136, 16);
+        float[] x = KernelData.Numbers(1, size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
+        double[] exact = WrittenOutConvolution.Apply(size, x, w, turned: false);
+        float[] got = Convolve(size, x, w, false, null, null);
+        double share = Math.Sqrt(exact.Zip(got, (a, b) => (a - b) * (a - b)).Sum() / exact.Sum(a => a * a));
+        Assert.IsInRange(1e-4, 1.3e-3, share);
+    }
+
+    [TestMethod]
+    [DoNotParallelize]
+    public void TheNumberOfCoresChangesNoBit()
+    {
+        foreach (ConvolutionSize size in (ConvolutionSize[])[new(1, 8, 8, 40, 136), new(5, 12, 10, 32, 40), new(1, 40, 36, 136, 8)])
+        {
+            float[] x = KernelData.Numbers(1, size.Images * size.Height * size.Width * size.Inputs), w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs);
+            float[] dy = KernelData.Numbers(3, size.Images * size.Height * size.Width * size.Outputs);
+            var alone = On(1);
+            foreach (int cores in (int[])[2, 3, 5])
+            {
+                var (y, dWeight) = On(cores);
+                CollectionAssert.AreEqual(alone.Y, y, $"{size} on {cores} cores");
+                CollectionAssert.AreEqual(alone.DWeight, dWeight, $"{size} on {cores} cores");
+            }
+
+            (float[] Y, float[] DWeight) On(int cores)
+            {
+                using var threads = new KernelData.Threads(cores);
+                using var reserved = Cores.Reserve();
+                return (Convolve(size, x, w, false, null, null), Differentiate(size, x, dy).DWeight);
+            }
+        }
+    }
+
+    [TestMethod]
+    public void AnImageIsTheSameInEveryBatch()
+    {
+        const int inputs = 136, outputs = 40, images = 20;
+        float[] x = KernelData.Numbers(1, images * 8 * 8 * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        float[] all = Convolve(new(images, 8, 8, inputs, outputs), x, w, false, null, null);
+        foreach (int some in (int[])[1, 3, 17])
+        {
+            float[] y = Convolve(new(some, 8, 8, inputs, outputs), x[..(some * 8 * 8 * inputs)], w, false, null, null);
+            CollectionAssert.AreEqual(all[..y.Length], y, $"{some} of {images} images");
+        }
+    }
+
+    [TestMethod]
+    public void TheChoiceIsTheThreadsAndEndsWithItsUse()
+    {
+        Assert.IsFalse(Int16Products.Take(64, 64));
+        using (Int16Products.Enter(true))
+        {
+            Assert.IsTrue(Int16Products.Take(64, 64));
+            Assert.IsFalse(Int16Products.Take(3, 64), "too few to gain");
+            Assert.IsFalse(Int16Products.Take(64, 3), "too few to gain");
+            using (Int16Products.Enter(false))
+                Assert.IsFalse(Int16Products.Take(64, 64));
+            Assert.IsTrue(Int16Products.Take(64, 64));
+            var other = new Thread(() => Assert.IsFalse(Int16Products.Take(64, 64)));
+            other.Start();
+            other.Join();
+        }
+        Assert.IsFalse(Int16Products.Take(64, 64));
+    }
+
+    private static float[] Wholes(int seed, int count) => [.. KernelData.Numbers(seed, count).Select(number => MathF.Round(4 * number))];
+
+    private static (short[] Numbers, float Power) Row(float[] numbers)
+    {
+        int[] words = new int[Int16Layout.Words(numbers.Length)];
+        fixed (float* from = numbers)
+        fixed (int* to = words)
+            Int16Layout.Row(from, numbers.Length, to);
+        return (System.Runtime.InteropServices.MemoryMarshal.Cast<int, short>(words)[..numbers.Length].ToArray(), BitConverter.Int32BitsToSingle(words[^1]));
+    }
+
+    private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
+    {
+        KernelData.Poison(100_000);
+        var y = new float[rows * outputs];
+        y.AsSpan().Fill(float.NaN);
+        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
+            LinearProduct<Lanes256, Int16Factors>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
+        return y;
+    }
+
+    private static (float[] DWeight, float[] DBias) Differentiate(int rows, int inputs, int outputs, float[] x, bool source, float[] dy)
+    {
+        KernelData.Poison(100_000);
+        float[] dWeight = new float[outputs * inputs], dBias = new float[outputs];
+        fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
+        {
+            // Twice: a weight's gradient is added to what is there.
+            for (int i = 0; i < 2; i++)
+                LinearProduct<Lanes256, Int16Factors>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
+        }
+        return ([.. dWeight.Select(value => value / 2)], dBias);
+    }
+
+    private static float[] Convolve(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
+    {
+        KernelData.Poison(1_000_000);
+        var y = new float[size.Images * size.Height * size.Width * size.Outputs];
+        y.AsSpan().Fill(float.NaN);
+        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
+        {
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, Int16Points>.Apply(
+                default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<Lanes256>*)pa, (WideElement<Lanes256>*)py, default);
+        }
+        return y;
+    }
+
+    private static (float[] DWeight, float[] DBias) Differentiate(in ConvolutionSize size, float[] x, float[] dy)
+    {
+        KernelData.Poison(4_000_000);
+        float[] dWeight = new float[9 * size.Inputs * size.Outputs], dBias = new float[size.Outputs];
+        fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
+        {
+            // Twice: a weight's gradient is added to what is there.
+            for (int i = 0; i < 2; i++)
+                WinogradGradient<Lanes256, WideElement<Lanes256>, Int16Points>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<Lanes256>*)pdy, pw, pb);
+        }
+        return ([.. dWeight.Select(value => value / 2)], dBias);
+    }
+}
