@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L}"/> or <see cref="BFloat16Attention"/>: it keeps queries, keys, values and the mixture,
+/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L, P}"/> or <see cref="BFloat16Attention"/>: it keeps queries, keys, values and the mixture,
 /// and a number for each query instead of its weights. Differentiable once.
 /// </summary>
 internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<FusedAttention>
@@ -67,11 +67,13 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]);
         int lanes = LanesFor(size);
         if (lanes == 16)
-            AttentionKernel<Lanes512>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+            AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
+            AttentionKernel<Lanes256, Int16Factors>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else if (lanes == 8)
-            AttentionKernel<Lanes256>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+            AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else
-            AttentionKernel<Lanes128>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+            AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         return ReturnedGradients.Pass(dqkv, null);
     }
 
@@ -85,11 +87,13 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         }
         int lanes = LanesFor(size);
         if (lanes == 16)
-            AttentionKernel<Lanes512>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+            AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+        else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
+            AttentionKernel<Lanes256, Int16Factors>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else if (lanes == 8)
-            AttentionKernel<Lanes256>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+            AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else
-            AttentionKernel<Lanes128>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+            AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
     }
 
     private static int LanesFor(AttentionSize size) => Math.Min(Lanes.Dividing(size.Positions), Lanes.Dividing(size.Width));

@@ -105,7 +105,7 @@ public sealed unsafe class AttentionKernelTests
         Kernel(lanes, size, narrow, y, normalizers);
         Tensor slope = dy.to(float32), dqkv = full(qkv.shape, float.NaN);
         KernelData.Poison(100_000);
-        KernelData.For<Backward>(lanes, AttentionKernel<Lanes512>.Backward, AttentionKernel<Lanes256>.Backward, AttentionKernel<Lanes128>.Backward)(
+        KernelData.For<Backward>(lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward)(
             size, HostMemory.Pointer(narrow), HostMemory.Pointer(y), HostMemory.Pointer(normalizers), HostMemory.Pointer(slope), HostMemory.Pointer(dqkv));
         return (want, y, Split(leaf.grad!), Split(dqkv));
 
@@ -119,7 +119,7 @@ public sealed unsafe class AttentionKernelTests
     private static void Kernel(int lanes, AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
     {
         KernelData.Poison(100_000);
-        KernelData.For<Forward>(lanes, AttentionKernel<Lanes512>.Apply, AttentionKernel<Lanes256>.Apply, AttentionKernel<Lanes128>.Apply)(
+        KernelData.For<Forward>(lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply)(
             size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), normalizers is null ? null : HostMemory.Pointer(normalizers));
     }
 

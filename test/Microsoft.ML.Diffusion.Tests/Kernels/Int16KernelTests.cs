@@ -239,13 +239,22 @@ public sealed unsafe class Int16KernelTests
 
     private static float[] Wholes(int seed, int count) => [.. KernelData.Numbers(seed, count).Select(number => MathF.Round(4 * number))];
 
+    /// <summary>A row among others: its numbers in their order, and its power.</summary>
     private static (short[] Numbers, float Power) Row(float[] numbers)
     {
-        int[] words = new int[Int16Layout.Words(numbers.Length)];
-        fixed (float* from = numbers)
-        fixed (int* to = words)
-            Int16Layout.Row(from, numbers.Length, to);
-        return (System.Runtime.InteropServices.MemoryMarshal.Cast<int, short>(words)[..numbers.Length].ToArray(), BitConverter.Int32BitsToSingle(words[^1]));
+        const int rows = 7, row = 5;
+        int words = (int)Int16Layout.Words(numbers.Length);
+        int[] all = new int[rows * words];
+        float[] matrix = new float[rows * numbers.Length];
+        numbers.CopyTo(matrix, row * numbers.Length);
+        fixed (float* from = matrix)
+        fixed (int* to = all)
+            Int16Layout.Rows(from, numbers.Length, rows, numbers.Length, to, words);
+        ReadOnlySpan<short> halves = System.Runtime.InteropServices.MemoryMarshal.Cast<int, short>(all.AsSpan(row * words, words));
+        short[] inOrder = new short[numbers.Length];
+        for (int i = 0; i < inOrder.Length; i++)
+            inOrder[i] = halves[i % 16 is >= 4 and < 8 ? i + 4 : i % 16 is >= 8 and < 12 ? i - 4 : i];
+        return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 1]));
     }
 
     private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)

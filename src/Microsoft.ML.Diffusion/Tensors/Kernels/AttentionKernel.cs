@@ -21,8 +21,10 @@ internal readonly record struct AttentionSize(int Images, int Positions, int Hea
 /// and are computed once more on the way back (Dao et al. 2022, "FlashAttention", algorithms 1 and 4, without tiles over the keys).
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-internal static unsafe class AttentionKernel<L>
+/// <typeparam name="P">How the factors lie, and what multiplies them.</typeparam>
+internal static unsafe class AttentionKernel<L, P>
     where L : unmanaged, ILanes<L>
+    where P : struct, IProductFactors<L>
 {
     /// <summary>Queries of a block.</summary>
     private const int Block = 48;
@@ -36,21 +38,23 @@ internal static unsafe class AttentionKernel<L>
     {
         int image = task / size.Heads, head = task % size.Heads, t = size.Positions, d = size.Width;
         float* q = qkv + (nint)image * t * size.Row + head * d, k = q + size.Heads * d, v = k + size.Heads * d;
-        float* keys = KernelMemory.Own((nint)2 * t * d + (nint)Block * (t + d)), values = keys + (nint)t * d, weights = values + (nint)t * d, mixed = weights + (nint)Block * t;
-        Packing<L>.Transposed(k, size.Row, d, t, keys);
-        Packing<L>.Rows(v, size.Row, t, d, values);
+        nint keyFloats = P.PanelFloats(d, t), valueFloats = P.PanelFloats(t, d);
+        float* keys = KernelMemory.Own(keyFloats + valueFloats + (nint)Block * (t + d) + P.RowFloats(Block, Math.Max(t, d))), values = keys + keyFloats;
+        float* weights = values + valueFloats, mixed = weights + (nint)Block * t, room = mixed + (nint)Block * d;
+        P.Pack(k, size.Row, true, d, t, keys);
+        P.Pack(v, size.Row, false, t, d, values);
         float* sums = stackalloc float[Block];
         for (int first = 0; first < t; first += Block)
         {
             int count = Math.Min(Block, t - first);
-            MatrixKernel<L>.Multiply(q + (nint)first * size.Row, size.Row, keys, weights, t, count, t, d);
+            P.Multiply(q + (nint)first * size.Row, size.Row, keys, weights, t, count, t, d, room);
             for (int i = 0; i < count; i++)
             {
                 (float max, sums[i]) = Softmax(weights + (nint)i * t, t, size.Scale);
                 if (normalizers is not null)
                     normalizers[((nint)image * size.Heads + head) * t + first + i] = max + MathF.Log(sums[i]);
             }
-            MatrixKernel<L>.Multiply(weights, t, values, mixed, d, count, d, t);
+            P.Multiply(weights, t, values, mixed, d, count, d, t, room);
             for (int i = 0; i < count; i++)
                 Scale(mixed + (nint)i * d, d, 1 / sums[i], y + (((nint)image * t + first + i) * size.Heads + head) * d);
         }
@@ -68,11 +72,13 @@ internal static unsafe class AttentionKernel<L>
         int image = task / size.Heads, head = task % size.Heads, t = size.Positions, d = size.Width, width = size.Heads * d;
         nint offset = (nint)image * t * size.Row + head * d;
         float* q = qkv + offset, k = q + width, v = k + width, dq = dqkv + offset, dk = dq + width, dv = dk + width;
-        float* keys = KernelMemory.Own((nint)3 * t * d + (nint)Block * 2 * t), keyRows = keys + (nint)t * d, values = keyRows + (nint)t * d;
-        float* weights = values + (nint)t * d, slopes = weights + (nint)Block * t;
-        Packing<L>.Transposed(k, size.Row, d, t, keys);
-        Packing<L>.Rows(k, size.Row, t, d, keyRows);
-        Packing<L>.Transposed(v, size.Row, d, t, values);
+        nint columnFloats = P.PanelFloats(d, t), rowFloats = P.PanelFloats(t, d);
+        nint roomFloats = Math.Max(P.RowFloats(Block, Math.Max(t, d)), P.TransposedFloats(Block, t, d));
+        float* keys = KernelMemory.Own(2 * columnFloats + rowFloats + (nint)Block * 2 * t + roomFloats), keyRows = keys + columnFloats, values = keyRows + rowFloats;
+        float* weights = values + columnFloats, slopes = weights + (nint)Block * t, room = slopes + (nint)Block * t;
+        P.Pack(k, size.Row, true, d, t, keys);
+        P.Pack(k, size.Row, false, t, d, keyRows);
+        P.Pack(v, size.Row, true, d, t, values);
         for (int i = 0; i < t; i++)
         {
             new Span<float>(dk + (nint)i * size.Row, d).Clear();
@@ -82,16 +88,16 @@ internal static unsafe class AttentionKernel<L>
         {
             int count = Math.Min(Block, t - first);
             nint row = ((nint)image * t + first) * width + head * d;
-            MatrixKernel<L>.Multiply(q + (nint)first * size.Row, size.Row, keys, weights, t, count, t, d);
-            MatrixKernel<L>.Multiply(dy + row, width, values, slopes, t, count, t, d);
+            P.Multiply(q + (nint)first * size.Row, size.Row, keys, weights, t, count, t, d, room);
+            P.Multiply(dy + row, width, values, slopes, t, count, t, d, room);
             for (int i = 0; i < count; i++)
             {
                 float mean = Dot(dy + row + (nint)i * width, y + row + (nint)i * width, d);
                 Slopes(weights + (nint)i * t, slopes + (nint)i * t, t, size.Scale, normalizers[((nint)image * size.Heads + head) * t + first + i], mean);
             }
-            MatrixKernel<L>.AddTransposed(weights, t, dy + row, width, dv, size.Row, t, d, count);
-            MatrixKernel<L>.AddTransposed(slopes, t, q + (nint)first * size.Row, size.Row, dk, size.Row, t, d, count);
-            MatrixKernel<L>.Multiply(slopes, t, keyRows, dq + (nint)first * size.Row, size.Row, count, d, t);
+            P.AddTransposed(weights, t, dy + row, width, dv, size.Row, t, d, count, room);
+            P.AddTransposed(slopes, t, q + (nint)first * size.Row, size.Row, dk, size.Row, t, d, count, room);
+            P.Multiply(slopes, t, keyRows, dq + (nint)first * size.Row, size.Row, count, d, t, room);
         }
     });
 

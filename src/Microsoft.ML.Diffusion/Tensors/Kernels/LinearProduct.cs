@@ -25,7 +25,7 @@ internal static unsafe class LinearProduct<L, P>
         nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments)
     {
         float* panels = KernelMemory.Shared(P.PanelFloats(inputs, outputs));
-        P.Pack(weight, transposed, inputs, outputs, panels);
+        P.Pack(weight, transposed ? outputs : inputs, !transposed, inputs, outputs, panels);
         // The last chunk takes what is left, so that none is too small for the kernel.
         int chunks = (int)Math.Max(1, rows / LinearKernel.Chunk);
         Cores.Run(chunks, chunk =>
@@ -39,7 +39,7 @@ internal static unsafe class LinearProduct<L, P>
                 source.Read(first, count, room);
                 from = room;
             }
-            P.Multiply(from, panels, y + first * outputs, count, inputs, outputs, room + read);
+            P.Multiply(from, inputs, panels, y + first * outputs, outputs, count, outputs, inputs, room + read);
             Finish(y + first * outputs, count, outputs, bias, addend is null ? null : addend + first * outputs);
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<L, WideElement<L>>((WideElement<L>*)y, row / moments.Pixels, 0, outputs);
@@ -63,18 +63,18 @@ internal static unsafe class LinearProduct<L, P>
             int first = registers * block / blocks * L.Count, count = registers * (block + 1) / blocks * L.Count - first;
             if (dBias is not null)
                 new Span<float>(dBias + first, count).Clear();
-            nint read = source is null ? 0 : (nint)P.GradientChunk * inputs;
-            float* room = KernelMemory.Own(read + P.GradientFloats(inputs, count));
-            for (nint row = 0; row < rows; row += P.GradientChunk)
+            nint read = source is null ? 0 : (nint)P.MostRows * inputs;
+            float* room = KernelMemory.Own(read + P.TransposedFloats(P.MostRows, count, inputs));
+            for (nint row = 0; row < rows; row += P.MostRows)
             {
-                int taken = (int)Math.Min(P.GradientChunk, rows - row);
+                int taken = (int)Math.Min(P.MostRows, rows - row);
                 float* from = x + row * inputs, gradient = dy + row * outputs + first;
                 if (source is not null)
                 {
                     source.Read(row, taken, room);
                     from = room;
                 }
-                P.AddTransposed(gradient, outputs, from, dWeight + (nint)first * inputs, taken, inputs, count, room + read);
+                P.AddTransposed(gradient, outputs, from, inputs, dWeight + (nint)first * inputs, inputs, count, inputs, taken, room + read);
                 if (dBias is not null)
                     AddRows(gradient, taken, count, outputs, dBias + first);
             }
@@ -105,7 +105,25 @@ internal static unsafe class LinearProduct<L, P>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddRows(float* x, int rows, int columns, int stride, float* sums)
     {
-        for (int c = 0; c < columns; c += L.Count)
+        int c = 0;
+        // Four sums at a time: one would wait for itself.
+        for (; c <= columns - 4 * L.Count; c += 4 * L.Count)
+        {
+            float* from = x + c, to = sums + c;
+            L sum0 = L.Load(to), sum1 = L.Load(to + L.Count), sum2 = L.Load(to + 2 * L.Count), sum3 = L.Load(to + 3 * L.Count);
+            for (int row = 0; row < rows; row++, from += stride)
+            {
+                sum0 += L.Load(from);
+                sum1 += L.Load(from + L.Count);
+                sum2 += L.Load(from + 2 * L.Count);
+                sum3 += L.Load(from + 3 * L.Count);
+            }
+            L.Store(sum0, to);
+            L.Store(sum1, to + L.Count);
+            L.Store(sum2, to + 2 * L.Count);
+            L.Store(sum3, to + 3 * L.Count);
+        }
+        for (; c < columns; c += L.Count)
         {
             L sum = L.Load(sums + c);
             float* from = x + c;

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// The attention of <see cref="AttentionKernel{L}"/> of bfloat16 over a matrix unit: sums and normalizers are float32.
+/// The attention of <see cref="AttentionKernel{L, P}"/> of bfloat16 over a matrix unit: sums and normalizers are float32.
 /// Positions and channels of a head fill blocks.
 /// </summary>
 internal static unsafe class BFloat16Attention

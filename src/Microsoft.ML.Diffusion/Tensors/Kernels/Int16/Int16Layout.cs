@@ -17,6 +17,9 @@ internal static unsafe class Int16Layout
 
     private const int N = 8;
 
+    /// <summary>Rows that are rounded together.</summary>
+    private const int Together = 4;
+
     /// <summary>Words of 32 bits of a row or column.</summary>
     /// <param name="numbers">Its numbers, even.</param>
     public static nint Words(int numbers) => numbers / 2 + (numbers + Block - 1) / Block;
@@ -25,40 +28,21 @@ internal static unsafe class Int16Layout
     /// <param name="first">Its first number.</param>
     public static nint Start(int first) => first / 2 + first / Block;
 
-    /// <summary>A block of a row: a left factor's.</summary>
-    /// <param name="from">[count].</param>
+    /// <summary>A block of several rows: a left factor's.</summary>
+    /// <param name="from">[rows, count].</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="rows">At least 4.</param>
     /// <param name="count">A multiple of 8, at most <see cref="Block"/>.</param>
-    /// <param name="to">[count/2 + 1], written.</param>
+    /// <param name="to">[rows, count/2 + 1], written.</param>
+    /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Row(float* from, int count, int* to)
+    public static void Rows(float* from, nint stride, int rows, int count, int* to, nint toStride)
     {
-        Vector256<float> even = default, odd = default;
-        int i = 0;
-        for (; i <= count - 2 * N; i += 2 * N)
-        {
-            Vector256<float> a = Vector256.Load(from + i), b = Vector256.Load(from + i + N);
-            even = Vector256.FusedMultiplyAdd(a, a, even);
-            odd = Vector256.FusedMultiplyAdd(b, b, odd);
-        }
-        if (i < count)
-            even = Vector256.FusedMultiplyAdd(Vector256.Load(from + i), Vector256.Load(from + i), even);
-        // The sum in all lanes.
-        Vector256<float> sum = even + odd;
-        sum += Avx.Permute2x128(sum, sum, 1);
-        sum += Avx.Permute(sum, 0b01_00_11_10);
-        sum += Avx.Permute(sum, 0b10_11_00_01);
-        var (scale, power) = PowersFor(sum);
-        *(float*)(to + count / 2) = power.ToScalar();
-        for (i = 0; i <= count - 2 * N; i += 2 * N, to += N)
-        {
-            Vector256<int> a = Avx.ConvertToVector256Int32(Vector256.Load(from + i) * scale), b = Avx.ConvertToVector256Int32(Vector256.Load(from + i + N) * scale);
-            Avx2.Permute4x64(Avx2.PackSignedSaturate(a, b).AsInt64(), 0b11_01_10_00).AsInt32().Store(to);
-        }
-        if (i < count)
-        {
-            Vector256<int> a = Avx.ConvertToVector256Int32(Vector256.Load(from + i) * scale);
-            Sse2.PackSignedSaturate(a.GetLower(), a.GetUpper()).AsInt32().Store(to);
-        }
+        int row = 0;
+        for (; row < rows - Together; row += Together)
+            FourRows(from + row * stride, stride, count, to + row * toStride, toStride);
+        // What is left with some of those before, once more.
+        FourRows(from + (rows - Together) * stride, stride, count, to + (rows - Together) * toStride, toStride);
     }
 
     /// <summary>A block of eight columns: a right factor's.</summary>
@@ -79,14 +63,74 @@ internal static unsafe class Int16Layout
             odd = Vector256.FusedMultiplyAdd(b, b, odd);
         }
         var (scale, power) = PowersFor(even + odd);
-        for (int i = 0; i < count; i += 2, from += 2 * stride, to += width)
+        int* pairs = to;
+        for (int i = count; i > 0; i -= 2 * N, pairs += N * width)
         {
-            Vector256<int> a = Avx.ConvertToVector256Int32(Vector256.Load(from) * scale), b = Avx.ConvertToVector256Int32(Vector256.Load(from + stride) * scale);
-            Vector256<short> both = Avx2.PackSignedSaturate(a, b);
-            Avx2.UnpackLow(both, Avx2.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16()).AsInt32().Store(to);
+            // The order that FourRows leaves; none is written before what lies there was read.
+            bool whole = i >= 2 * N;
+            for (int pair = 0; pair < Math.Min(N, i / 2); pair++, from += 2 * stride)
+            {
+                int at = whole ? (pair & 1) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
+                Pair(from, stride, scale).Store(pairs + at * width);
+            }
         }
-        power.Store((float*)to);
+        power.Store((float*)(to + count / 2 * width));
     }
+
+    /// <summary>Two rows of eight numbers, number by number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Pair(float* from, nint stride, Vector256<float> scale)
+    {
+        Vector256<short> both = Avx2.PackSignedSaturate(Scaled(from, scale), Scaled(from + stride, scale));
+        return Avx2.UnpackLow(both, Avx2.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16()).AsInt32();
+    }
+
+    /// <summary>Four rows: what they wait for, they wait for together.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void FourRows(float* from, nint stride, int count, int* to, nint toStride)
+    {
+        float* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
+        Vector256<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        for (int i = 0; i < count; i += N)
+        {
+            Vector256<float> a = Vector256.Load(from + i), b = Vector256.Load(from1 + i), c = Vector256.Load(from2 + i), d = Vector256.Load(from3 + i);
+            sum0 = Vector256.FusedMultiplyAdd(a, a, sum0);
+            sum1 = Vector256.FusedMultiplyAdd(b, b, sum1);
+            sum2 = Vector256.FusedMultiplyAdd(c, c, sum2);
+            sum3 = Vector256.FusedMultiplyAdd(d, d, sum3);
+        }
+        Vector256<float> sums = Avx.HorizontalAdd(Avx.HorizontalAdd(sum0, sum1), Avx.HorizontalAdd(sum2, sum3));
+        var (scales, powers) = PowersFor(sums + Avx.Permute2x128(sums, sums, 1));
+        int* to1 = to + toStride, to2 = to1 + toStride, to3 = to2 + toStride;
+        Round(from, count, Avx.Permute(scales, 0b00_00_00_00), powers.GetElement(0), to);
+        Round(from1, count, Avx.Permute(scales, 0b01_01_01_01), powers.GetElement(1), to1);
+        Round(from2, count, Avx.Permute(scales, 0b10_10_10_10), powers.GetElement(2), to2);
+        Round(from3, count, Avx.Permute(scales, 0b11_11_11_11), powers.GetElement(3), to3);
+    }
+
+    /// <summary>One row. Of sixteen numbers the pairs lie in the order 0, 1, 4, 5, 2, 3, 6, 7: that is how the instruction leaves them, and right factors' lie so too.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Round(float* from, int count, Vector256<float> scale, float power, int* to)
+    {
+        *(float*)(to + count / 2) = power;
+        int i = 0;
+        for (; i <= count - 4 * N; i += 4 * N, to += 2 * N)
+        {
+            Vector256<int> a = Scaled(from + i, scale), b = Scaled(from + i + N, scale), c = Scaled(from + i + 2 * N, scale), d = Scaled(from + i + 3 * N, scale);
+            Avx2.PackSignedSaturate(a, b).AsInt32().Store(to);
+            Avx2.PackSignedSaturate(c, d).AsInt32().Store(to + N);
+        }
+        for (; i <= count - 2 * N; i += 2 * N, to += N)
+            Avx2.PackSignedSaturate(Scaled(from + i, scale), Scaled(from + i + N, scale)).AsInt32().Store(to);
+        if (i < count)
+        {
+            Vector256<int> last = Scaled(from + i, scale);
+            Sse2.PackSignedSaturate(last.GetLower(), last.GetUpper()).AsInt32().Store(to);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Scaled(float* from, Vector256<float> scale) => Avx.ConvertToVector256Int32(Vector256.Load(from) * scale);
 
     /// <summary>The powers of two that bring numbers below 2¹⁵, and back, from the sums of their squares.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -46,8 +46,7 @@ internal readonly unsafe struct Int16Points : IWinogradGradient<Lanes256>
         float* values = scratch + RealPoints<Lanes256>.ScratchRegisters * N;
         RealPoints<Lanes256>.Input(d, row, count, values, 0, 0, count, TileStride, scratch);
         int* to = (int*)v + tile * Int16Layout.Words(channels) + Int16Layout.Start(first);
-        for (int number = 0; number < Values; number++, values += TileStride, to += stride)
-            Int16Layout.Row(values, count, to);
+        Int16Layout.Rows(values, TileStride, Values, count, to, stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
