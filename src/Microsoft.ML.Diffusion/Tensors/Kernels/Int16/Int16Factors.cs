@@ -31,12 +31,12 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
                 int* to = panel + Int16Layout.Start(first) * width;
                 if (!transposed)
                 {
-                    Int16Layout.Columns(from + first * stride + column, stride, count, to, width);
+                    Int16Layout.Columns(from + first * stride + column, stride, count, N, to, width);
                     continue;
                 }
                 for (int i = 0; i < count; i += N)
                     Lanes256.Transpose(from + column * stride + first + i, stride, turned + i * N, N);
-                Int16Layout.Columns(turned, N, count, to, width);
+                Int16Layout.Columns(turned, N, count, N, to, width);
             }
         }
     }
@@ -54,10 +54,8 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
     public static void AddTransposed(float* a, int strideA, float* b, int strideB, float* c, int strideC, int rows, int columns, int k, float* room)
     {
         int* left = (int*)room, right = left + rows * Int16Layout.Words(k);
-        for (int row = 0; row < rows; row += N)
-            Int16Layout.Columns(a + row, strideA, k, left + row, rows);
-        for (int column = 0; column < columns; column += N)
-            Int16Layout.Columns(b + column, strideB, k, right + column, columns);
+        Int16Layout.Columns(a, strideA, k, rows, left, rows);
+        Int16Layout.Columns(b, strideB, k, columns, right, columns);
         Int16Kernel.AddTransposed(left, rows, right, columns, c, strideC, rows, columns, k / 2);
     }
 }

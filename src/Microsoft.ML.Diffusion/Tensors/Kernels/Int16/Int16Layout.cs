@@ -45,14 +45,27 @@ internal static unsafe class Int16Layout
         FourRows(from + (rows - Together) * stride, stride, count, to + (rows - Together) * toStride, toStride);
     }
 
-    /// <summary>A block of eight columns: a right factor's.</summary>
+    /// <summary>A block of columns: a right factor's.</summary>
     /// <param name="from">The first row.</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="count">Rows, an even number of at most <see cref="Block"/>.</param>
+    /// <param name="columns">A multiple of 8.</param>
     /// <param name="to">The first row of pairs, written: [count/2 + 1] rows, the last of powers. May be where the numbers lie, if the rows of both are equally far apart.</param>
     /// <param name="width">From a row of pairs to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Columns(float* from, nint stride, int count, int* to, nint width)
+    public static void Columns(float* from, nint stride, int count, int columns, int* to, nint width)
+    {
+        int column = 0;
+        // Whole lines of the cache where there are some.
+        for (; column <= columns - 4 * N; column += 4 * N)
+            FourColumns(from + column, stride, count, to + column, width);
+        for (; column < columns; column += N)
+            OneColumn(from + column, stride, count, to + column, width);
+    }
+
+    /// <summary>A register's width of columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void OneColumn(float* from, nint stride, int count, int* to, nint width)
     {
         Vector256<float> even = default, odd = default;
         float* row = from;
@@ -63,19 +76,50 @@ internal static unsafe class Int16Layout
             odd = Vector256.FusedMultiplyAdd(b, b, odd);
         }
         var (scale, power) = PowersFor(even + odd);
-        int* pairs = to;
-        for (int i = count; i > 0; i -= 2 * N, pairs += N * width)
-        {
-            // The order that FourRows leaves; none is written before what lies there was read.
-            bool whole = i >= 2 * N;
-            for (int pair = 0; pair < Math.Min(N, i / 2); pair++, from += 2 * stride)
-            {
-                int at = whole ? (pair & 1) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
-                Pair(from, stride, scale).Store(pairs + at * width);
-            }
-        }
+        for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
+            Pair(from, stride, scale).Store(to + PlaceOf(pair, count) * width);
         power.Store((float*)(to + count / 2 * width));
     }
+
+    /// <summary>Four of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void FourColumns(float* from, nint stride, int count, int* to, nint width)
+    {
+        Vector256<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        float* row = from;
+        for (int i = 0; i < count; i++, row += stride)
+        {
+            Vector256<float> a = Vector256.Load(row), b = Vector256.Load(row + N), c = Vector256.Load(row + 2 * N), d = Vector256.Load(row + 3 * N);
+            sum0 = Vector256.FusedMultiplyAdd(a, a, sum0);
+            sum1 = Vector256.FusedMultiplyAdd(b, b, sum1);
+            sum2 = Vector256.FusedMultiplyAdd(c, c, sum2);
+            sum3 = Vector256.FusedMultiplyAdd(d, d, sum3);
+        }
+        float* powers = (float*)(to + count / 2 * width);
+        var (scale0, power0) = PowersFor(sum0);
+        var (scale1, power1) = PowersFor(sum1);
+        var (scale2, power2) = PowersFor(sum2);
+        var (scale3, power3) = PowersFor(sum3);
+        for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
+        {
+            int* place = to + PlaceOf(pair, count) * width;
+            Pair(from, stride, scale0).Store(place);
+            Pair(from + N, stride, scale1).Store(place + N);
+            Pair(from + 2 * N, stride, scale2).Store(place + 2 * N);
+            Pair(from + 3 * N, stride, scale3).Store(place + 3 * N);
+        }
+        power0.Store(powers);
+        power1.Store(powers + N);
+        power2.Store(powers + 2 * N);
+        power3.Store(powers + 3 * N);
+    }
+
+    /// <summary>
+    /// Where a pair of rows goes: as <see cref="Round"/> leaves those of a row, in the order 0, 1, 4, 5, 2, 3, 6, 7 of each sixteen numbers.
+    /// Never where a number lies that is read later.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int PlaceOf(int pair, int count) => pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
 
     /// <summary>Two rows of eight numbers, number by number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -108,7 +152,7 @@ internal static unsafe class Int16Layout
         Round(from3, count, Avx.Permute(scales, 0b11_11_11_11), powers.GetElement(3), to3);
     }
 
-    /// <summary>One row. Of sixteen numbers the pairs lie in the order 0, 1, 4, 5, 2, 3, 6, 7: that is how the instruction leaves them, and right factors' lie so too.</summary>
+    /// <summary>One row. The instruction that narrows two registers leaves the pairs of sixteen numbers in the order 0, 1, 4, 5, 2, 3, 6, 7.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Round(float* from, int count, Vector256<float> scale, float power, int* to)
     {

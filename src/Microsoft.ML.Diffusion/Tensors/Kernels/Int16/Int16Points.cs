@@ -59,7 +59,7 @@ internal readonly unsafe struct Int16Points : IWinogradGradient<Lanes256>
             return;
         int* to = (int*)u + Int16Layout.Start(first) * width + output;
         for (int number = 0; number < Values; number++, values += WeightStride, to += stride)
-            Int16Layout.Columns(values, N, count, to, width);
+            Int16Layout.Columns(values, N, count, N, to, width);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -88,10 +88,7 @@ internal readonly unsafe struct Int16Points : IWinogradGradient<Lanes256>
         {
             float* block = v;
             for (int left = tiles; left > 0; left -= Int16Layout.Block, block += Int16Layout.Block * channels)
-            {
-                for (int c = 0; c < channels; c += N)
-                    Int16Layout.Columns(block + c, channels, Math.Min(Int16Layout.Block, left), (int*)block + c, channels);
-            }
+                Int16Layout.Columns(block, channels, Math.Min(Int16Layout.Block, left), channels, (int*)block, channels);
         }
     }
 
