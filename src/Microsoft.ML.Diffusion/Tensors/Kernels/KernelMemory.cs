@@ -25,6 +25,9 @@ internal static unsafe class KernelMemory
     /// <summary>Up to the next multiple.</summary>
     public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
+    /// <inheritdoc cref="RoundUp(int, int)"/>
+    public static nint RoundUp(nint value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
     private sealed class Block
     {
         private float* _memory;

@@ -16,7 +16,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
 {
     private const int Side = ConvolutionTiles.Side;
 
-    /// <summary>Between two matrices, so that they do not fall on the same lines of a cache.</summary>
+    /// <summary>Floats between two matrices, so that they do not fall on the same lines of a cache: one of its lines, which all begin on.</summary>
     internal const int Skew = 16;
 
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
@@ -96,7 +96,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplySlice(Work work, float* v, int column, int width, float* room)
     {
-        nint stride = P.Floats(width, work.Inputs) + Skew;
+        nint stride = work.SliceStride(width);
         float* u = room, m = u + P.WeightMatrices * stride, scratch = m + P.Values * work.OutputStride;
         for (int output = 0; output < width; output += L.Count)
             TransformWeights(work, column + output, u, output, width, stride, scratch);
@@ -147,6 +147,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
                 int x0 = tile * Side, width = Math.Min(Side, size.Width - x0);
                 float* from = m + (nint)(part.FirstTile + tileRow * work.Tiles.Across + tile) * columns - column;
                 nint offset = (((nint)part.Image * size.Height + y0) * size.Width + x0) * outputs;
+                CallOutput(work, offset + column + (tile + 1 < work.Tiles.Across ? Side * outputs : Side * rowStride - x0 * outputs), rowStride, columns);
                 for (int d = column; d < column + columns; d += n)
                 {
                     L bias = work.BiasAt(d);
@@ -162,6 +163,29 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             }
             if (work.Moments.AreWanted)
                 work.Moments.Measure<L, E>(work.Y, (nint)part.Image * work.Tiles.Down + part.FirstRow + tileRow, column, columns);
+        }
+    }
+
+    /// <summary>Calls what a tile is written to, and what is added to it, from memory: they lie too far apart for a processor to see which come next.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="first">The tile's first number, counted from the first of the result; may lie past the last.</param>
+    /// <param name="rowStride">From a row of pixels to the next.</param>
+    /// <param name="columns">Outputs.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CallOutput(Work work, nint first, nint rowStride, int columns)
+    {
+        for (int row = 0; row < Side; row++, first += rowStride)
+        {
+            for (int pixel = 0; pixel < Side; pixel++)
+            {
+                nint at = first + pixel * work.Size.Outputs;
+                for (int d = 0; d < columns; d += 64 / sizeof(E))
+                {
+                    L.Prefetch((float*)(work.Y + at + d));
+                    if (work.Addend is not null)
+                        L.Prefetch((float*)(work.Addend + at + d));
+                }
+            }
         }
     }
 
@@ -219,8 +243,8 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             int panels = (Outputs + width - 1) / width;
             Splits = Math.Clamp(cores / Tiles.Blocks, 1, panels);
             int rows = P.Rows(Tiles.TilesPerBlock);
-            WeightStride = P.Floats(Outputs, Inputs) + Skew;
-            InputStride = P.Floats(rows, Inputs) + Skew;
+            WeightStride = KernelMemory.RoundUp(P.Floats(Outputs, Inputs), Skew) + Skew;
+            InputStride = KernelMemory.RoundUp(P.Floats(rows, Inputs), Skew) + Skew;
             OutputStride = (nint)rows * width + Skew;
             BandFloats = RowWindow.Floats(size.Width, Inputs);
             _bias = new float[Outputs];
@@ -274,8 +298,11 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         /// <summary>Outputs of a part where tiles are few.</summary>
         public int SliceWidth(int cores) => Outputs >= 2 * L.Count * cores ? 2 * L.Count : P.LeastPanel;
 
+        /// <summary>From a matrix of weights of some outputs to the next.</summary>
+        public nint SliceStride(int width) => KernelMemory.RoundUp(P.Floats(width, Inputs), Skew) + Skew;
+
         /// <summary>What a core needs for some outputs of all tiles.</summary>
-        public nint SliceMemory(int width) => P.WeightMatrices * (P.Floats(width, Inputs) + Skew) + P.Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
+        public nint SliceMemory(int width) => P.WeightMatrices * SliceStride(width) + P.Values * OutputStride + Math.Max(WeightScratch, ScratchFloats);
 
         public (int First, int Last) Columns(int split)
         {
