@@ -6,6 +6,9 @@ public sealed unsafe class AttentionKernelTests
 {
     private const double Tolerance = 5e-6;
 
+    /// <summary>The same where 16-bit integers are multiplied.</summary>
+    private const double ToleranceOfIntegers = 2e-3;
+
     /// <summary>N, T, heads, d: fewer positions than a block of queries has, as many, more, and a last block that is not full.</summary>
     private static IEnumerable<object[]> Shapes
     {
@@ -22,6 +25,8 @@ public sealed unsafe class AttentionKernelTests
         }
     }
 
+    private static IEnumerable<object[]> ShapesOfEight => Shapes.Where(shape => (int)shape[0] == 8);
+
     [TestMethod]
     [DynamicData(nameof(Shapes))]
     public void ItMixesTheValuesAsThePlainOperatorsDo(int lanes, int images, int positions, int heads, int width)
@@ -29,6 +34,16 @@ public sealed unsafe class AttentionKernelTests
         using var scope = NewDisposeScope();
         var size = new AttentionSize(images, positions, heads, width);
         Check(lanes, size, KernelData.Draw(1, images, positions, 3 * heads * width), Tolerance);
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(ShapesOfEight))]
+    public void InIntegersItIsTheSameToFewerDigits(int lanes, int images, int positions, int heads, int width)
+    {
+        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
+            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
+        using var scope = NewDisposeScope();
+        Check(lanes, new(images, positions, heads, width), KernelData.Draw(1, images, positions, 3 * heads * width), ToleranceOfIntegers, integers: true);
     }
 
     [TestMethod]
@@ -82,16 +97,16 @@ public sealed unsafe class AttentionKernelTests
         Assert.IsLessThan(1e-6, KernelData.Error(Logits(size, qkv).exp().sum(-1).log(), normalizers));
     }
 
-    private static void Check(int lanes, AttentionSize size, Tensor qkv, double tolerance)
+    private static void Check(int lanes, AttentionSize size, Tensor qkv, double tolerance, bool integers = false)
     {
-        var (want, y, wanted, gotten) = Run(lanes, size, qkv);
+        var (want, y, wanted, gotten) = Run(lanes, size, qkv, integers);
         Assert.IsLessThan(tolerance, KernelData.Error(want, y));
         for (int part = 0; part < 3; part++)
             Assert.IsLessThan(tolerance, KernelData.Error(wanted[part], gotten[part]), $"part {part}");
     }
 
     /// <summary>Results and gradients of both sides; the gradients of queries, keys and values apart, since they need not be of one size.</summary>
-    private static (Tensor Want, Tensor Y, Tensor[] WantedGradients, Tensor[] Gradients) Run(int lanes, AttentionSize size, Tensor qkv)
+    private static (Tensor Want, Tensor Y, Tensor[] WantedGradients, Tensor[] Gradients) Run(int lanes, AttentionSize size, Tensor qkv, bool integers = false)
     {
         Tensor leaf = qkv.detach().clone().requires_grad_();
         long width = (long)size.Heads * size.Width;
@@ -102,10 +117,14 @@ public sealed unsafe class AttentionKernelTests
         (want * dy).sum().backward();
 
         Tensor narrow = qkv.to(float32), y = full(want.shape, float.NaN), normalizers = empty([size.Images, size.Heads, size.Positions], float32);
-        Kernel(lanes, size, narrow, y, normalizers);
+        Kernel(lanes, size, narrow, y, normalizers, integers);
         Tensor slope = dy.to(float32), dqkv = full(qkv.shape, float.NaN);
         KernelData.Poison(100_000);
-        KernelData.For<Backward>(lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward)(
+        Backward backward = integers
+            ? AttentionKernel<Lanes256, Int16Factors>.Backward
+            : KernelData.For<Backward>(
+                lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward);
+        backward(
             size, HostMemory.Pointer(narrow), HostMemory.Pointer(y), HostMemory.Pointer(normalizers), HostMemory.Pointer(slope), HostMemory.Pointer(dqkv));
         return (want, y, Split(leaf.grad!), Split(dqkv));
 
@@ -116,11 +135,14 @@ public sealed unsafe class AttentionKernelTests
 
     private delegate void Backward(AttentionSize size, float* qkv, float* y, float* normalizers, float* dy, float* dqkv);
 
-    private static void Kernel(int lanes, AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
+    private static void Kernel(int lanes, AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers, bool integers = false)
     {
         KernelData.Poison(100_000);
-        KernelData.For<Forward>(lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply)(
-            size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), normalizers is null ? null : HostMemory.Pointer(normalizers));
+        Forward forward = integers
+            ? AttentionKernel<Lanes256, Int16Factors>.Apply
+            : KernelData.For<Forward>(
+                lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply);
+        forward(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), normalizers is null ? null : HostMemory.Pointer(normalizers));
     }
 
     private static Tensor Logits(AttentionSize size, Tensor qkv)
