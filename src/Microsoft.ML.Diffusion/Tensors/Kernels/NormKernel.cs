@@ -12,6 +12,9 @@ internal static unsafe partial class NormKernel<L, E>
     where L : unmanaged, ILanes<L>
     where E : unmanaged, IElement<E, L>
 {
+    /// <summary>How far ahead pixels are called from memory: a processor itself looks no further than the end of a page.</summary>
+    private const nint PixelsAhead = 8;
+
     /// <summary>y = x·factor + offset, through SiLU where asked.</summary>
     /// <param name="x">[pixels, xStride].</param>
     /// <param name="pixels">Their number.</param>
@@ -31,6 +34,7 @@ internal static unsafe partial class NormKernel<L, E>
         {
             for (int c = 0; c < channels; c += L.Count)
             {
+                L.Prefetch((float*)(x + c + PixelsAhead * xStride));
                 L z = L.Fma(E.Load(x + c), L.Load(factor + c), L.Load(offset + c));
                 T.Store(silu ? z * E.Sigmoid(z) : z, y + c);
             }
