@@ -34,23 +34,15 @@ internal static unsafe class Int16Kernel
         {
             width = MatrixKernel<Lanes256>.PanelAt(columns, column);
             int* panel = b + column * words;
-            int fours = (6 - rows % 6) % 6 / 2, sixes = rows - 4 * fours;
+            int sixes = Sixes(rows);
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
             {
                 float* to = c + (nint)row * strideC + column;
                 for (int first = 0; first < k; first += Int16Layout.Block)
                 {
                     nint start = Int16Layout.Start(first);
-                    int* left = a + row * words + start, right = panel + start * width;
-                    int pairs = Math.Min(Int16Layout.Block, k - first) / 2;
-                    if (row < sixes && width == 2 * N)
-                        Block6x2(left, words, right, to, strideC, pairs, first > 0);
-                    else if (row < sixes)
-                        Block6x1(left, words, right, to, strideC, pairs, first > 0);
-                    else if (width == 2 * N)
-                        Block4x2(left, words, right, to, strideC, pairs, first > 0);
-                    else
-                        Block4x1(left, words, right, to, strideC, pairs, first > 0);
+                    var factors = new Factors(words, 1, width, Math.Min(Int16Layout.Block, k - first) / 2);
+                    MultiplyBlock(factors, row < sixes, width, a + row * words + start, panel + start * width, to, strideC, adds: first > 0);
                 }
                 for (int* last = next + ahead; next < last && next < end; next += line)
                     Sse.Prefetch1(next);
@@ -59,9 +51,9 @@ internal static unsafe class Int16Kernel
     }
 
     /// <summary>C += Aᵀ·B, of factors that both are right ones: blocks of columns from <see cref="Int16Layout.Columns"/>.</summary>
-    /// <param name="a">[pairs + 1, rows], the last row of factors.</param>
+    /// <param name="a">[pairs + 1, rows], the last row of powers.</param>
     /// <param name="strideA">From a row of A to the next.</param>
-    /// <param name="b">[pairs + 1, columns], the last row of factors.</param>
+    /// <param name="b">[pairs + 1, columns], the last row of powers.</param>
     /// <param name="strideB">From a row of B to the next.</param>
     /// <param name="c">[rows, columns], added to.</param>
     /// <param name="strideC">From a row to the next.</param>
@@ -71,36 +63,43 @@ internal static unsafe class Int16Kernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddTransposed(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int rows, int columns, int pairs)
     {
+        var factors = new Factors(1, strideA, strideB, pairs);
         int width;
         for (int column = 0; column < columns; column += width)
         {
             width = MatrixKernel<Lanes256>.PanelAt(columns, column);
-            int* right = b + column;
-            int fours = (6 - rows % 6) % 6 / 2, sixes = width > N ? rows - 4 * fours : 0, row = 0;
-            for (; row < sixes; row += 6)
-                Add6x2(a + row, strideA, right, strideB, c + (nint)row * strideC + column, strideC, pairs);
-            for (; row < rows; row += 4)
-            {
-                float* to = c + (nint)row * strideC + column;
-                if (width > N)
-                    Add4x2(a + row, strideA, right, strideB, to, strideC, pairs);
-                else
-                    Add4x1(a + row, strideA, right, strideB, to, strideC, pairs);
-            }
+            int sixes = Sixes(rows);
+            for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
+                MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds: true);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Block6x2(int* a, nint strideA, int* b, float* c, int strideC, int pairs, bool adds)
+    /// <summary>Rows that blocks of six take of an even number; those of four take the others.</summary>
+    private static int Sixes(int rows) => rows - 4 * ((6 - rows % 6) % 6 / 2);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void MultiplyBlock(in Factors factors, bool six, int width, int* a, int* b, float* c, int strideC, bool adds)
     {
-        int* a0 = a, a1 = a0 + strideA, a2 = a1 + strideA, a3 = a2 + strideA, a4 = a3 + strideA, a5 = a4 + strideA;
+        if (six && width == 2 * N)
+            Block6x2(factors, a, b, c, strideC, adds);
+        else if (six)
+            Block6x1(factors, a, b, c, strideC, adds);
+        else if (width == 2 * N)
+            Block4x2(factors, a, b, c, strideC, adds);
+        else
+            Block4x1(factors, a, b, c, strideC, adds);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Block6x2(in Factors factors, int* a, int* b, float* c, int strideC, bool adds)
+    {
+        nint row = factors.Row, step = factors.Step, right = factors.Right, end = factors.Pairs * step, i = 0;
+        int* a0 = a, a1 = a0 + row, a2 = a1 + row, a3 = a2 + row, a4 = a3 + row, a5 = a4 + row;
         Vector256<int> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
         Vector256<int> c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
-        nint i = 0;
-        for (; i < pairs; i += 2)
+        for (; i < end; i += step, b += right)
         {
-            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N);
-            Vector256<int> v = Vector256.Create(a0[i]);
+            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N), v = Vector256.Create(a0[i]);
             (c00, c01) = (Dot(c00, v, b0), Dot(c01, v, b1));
             v = Vector256.Create(a1[i]);
             (c10, c11) = (Dot(c10, v, b0), Dot(c11, v, b1));
@@ -111,20 +110,6 @@ internal static unsafe class Int16Kernel
             v = Vector256.Create(a4[i]);
             (c40, c41) = (Dot(c40, v, b0), Dot(c41, v, b1));
             v = Vector256.Create(a5[i]);
-            (c50, c51) = (Dot(c50, v, b0), Dot(c51, v, b1));
-            (b0, b1) = (Vector256.Load(b + 2 * N), Vector256.Load(b + 3 * N));
-            b += 4 * N;
-            v = Vector256.Create(a0[i + 1]);
-            (c00, c01) = (Dot(c00, v, b0), Dot(c01, v, b1));
-            v = Vector256.Create(a1[i + 1]);
-            (c10, c11) = (Dot(c10, v, b0), Dot(c11, v, b1));
-            v = Vector256.Create(a2[i + 1]);
-            (c20, c21) = (Dot(c20, v, b0), Dot(c21, v, b1));
-            v = Vector256.Create(a3[i + 1]);
-            (c30, c31) = (Dot(c30, v, b0), Dot(c31, v, b1));
-            v = Vector256.Create(a4[i + 1]);
-            (c40, c41) = (Dot(c40, v, b0), Dot(c41, v, b1));
-            v = Vector256.Create(a5[i + 1]);
             (c50, c51) = (Dot(c50, v, b0), Dot(c51, v, b1));
         }
         Vector256<float> f0 = Vector256.Load((float*)b), f1 = Vector256.Load((float*)b + N);
@@ -137,16 +122,15 @@ internal static unsafe class Int16Kernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Block4x2(int* a, nint strideA, int* b, float* c, int strideC, int pairs, bool adds)
+    private static void Block4x2(in Factors factors, int* a, int* b, float* c, int strideC, bool adds)
     {
-        int* a0 = a, a1 = a0 + strideA, a2 = a1 + strideA, a3 = a2 + strideA;
-        Vector256<int> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
-        nint i = 0;
-        for (; i < pairs; i++)
+        nint row = factors.Row, step = factors.Step, right = factors.Right, end = factors.Pairs * step, i = 0;
+        int* a0 = a, a1 = a0 + row, a2 = a1 + row, a3 = a2 + row;
+        Vector256<int> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
+        Vector256<int> c30 = default, c31 = default;
+        for (; i < end; i += step, b += right)
         {
-            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N);
-            b += 2 * N;
-            Vector256<int> v = Vector256.Create(a0[i]);
+            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N), v = Vector256.Create(a0[i]);
             (c00, c01) = (Dot(c00, v, b0), Dot(c01, v, b1));
             v = Vector256.Create(a1[i]);
             (c10, c11) = (Dot(c10, v, b0), Dot(c11, v, b1));
@@ -163,15 +147,14 @@ internal static unsafe class Int16Kernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Block6x1(int* a, nint strideA, int* b, float* c, int strideC, int pairs, bool adds)
+    private static void Block6x1(in Factors factors, int* a, int* b, float* c, int strideC, bool adds)
     {
-        int* a0 = a, a1 = a0 + strideA, a2 = a1 + strideA, a3 = a2 + strideA, a4 = a3 + strideA, a5 = a4 + strideA;
+        nint row = factors.Row, step = factors.Step, right = factors.Right, end = factors.Pairs * step, i = 0;
+        int* a0 = a, a1 = a0 + row, a2 = a1 + row, a3 = a2 + row, a4 = a3 + row, a5 = a4 + row;
         Vector256<int> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
-        nint i = 0;
-        for (; i < pairs; i++)
+        for (; i < end; i += step, b += right)
         {
             Vector256<int> b0 = Vector256.Load(b);
-            b += N;
             c0 = Dot(c0, Vector256.Create(a0[i]), b0);
             c1 = Dot(c1, Vector256.Create(a1[i]), b0);
             c2 = Dot(c2, Vector256.Create(a2[i]), b0);
@@ -179,108 +162,34 @@ internal static unsafe class Int16Kernel
             c4 = Dot(c4, Vector256.Create(a4[i]), b0);
             c5 = Dot(c5, Vector256.Create(a5[i]), b0);
         }
-        Vector256<float> f = Vector256.Load((float*)b);
-        Store(c0, f, a0 + i, c, adds);
-        Store(c1, f, a1 + i, c += strideC, adds);
-        Store(c2, f, a2 + i, c += strideC, adds);
-        Store(c3, f, a3 + i, c += strideC, adds);
-        Store(c4, f, a4 + i, c += strideC, adds);
-        Store(c5, f, a5 + i, c + strideC, adds);
+        Vector256<float> f0 = Vector256.Load((float*)b);
+        Store(c0, f0, a0 + i, c, adds);
+        Store(c1, f0, a1 + i, c += strideC, adds);
+        Store(c2, f0, a2 + i, c += strideC, adds);
+        Store(c3, f0, a3 + i, c += strideC, adds);
+        Store(c4, f0, a4 + i, c += strideC, adds);
+        Store(c5, f0, a5 + i, c + strideC, adds);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Block4x1(int* a, nint strideA, int* b, float* c, int strideC, int pairs, bool adds)
+    private static void Block4x1(in Factors factors, int* a, int* b, float* c, int strideC, bool adds)
     {
-        int* a0 = a, a1 = a0 + strideA, a2 = a1 + strideA, a3 = a2 + strideA;
+        nint row = factors.Row, step = factors.Step, right = factors.Right, end = factors.Pairs * step, i = 0;
+        int* a0 = a, a1 = a0 + row, a2 = a1 + row, a3 = a2 + row;
         Vector256<int> c0 = default, c1 = default, c2 = default, c3 = default;
-        nint i = 0;
-        for (; i < pairs; i++)
+        for (; i < end; i += step, b += right)
         {
             Vector256<int> b0 = Vector256.Load(b);
-            b += N;
             c0 = Dot(c0, Vector256.Create(a0[i]), b0);
             c1 = Dot(c1, Vector256.Create(a1[i]), b0);
             c2 = Dot(c2, Vector256.Create(a2[i]), b0);
             c3 = Dot(c3, Vector256.Create(a3[i]), b0);
         }
-        Vector256<float> f = Vector256.Load((float*)b);
-        Store(c0, f, a0 + i, c, adds);
-        Store(c1, f, a1 + i, c += strideC, adds);
-        Store(c2, f, a2 + i, c += strideC, adds);
-        Store(c3, f, a3 + i, c + strideC, adds);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Add6x2(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int pairs)
-    {
-        Vector256<int> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
-        Vector256<int> c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
-        for (int i = 0; i < pairs; i++, a += strideA, b += strideB)
-        {
-            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N);
-            Vector256<int> v = Vector256.Create(a[0]);
-            (c00, c01) = (Dot(c00, v, b0), Dot(c01, v, b1));
-            v = Vector256.Create(a[1]);
-            (c10, c11) = (Dot(c10, v, b0), Dot(c11, v, b1));
-            v = Vector256.Create(a[2]);
-            (c20, c21) = (Dot(c20, v, b0), Dot(c21, v, b1));
-            v = Vector256.Create(a[3]);
-            (c30, c31) = (Dot(c30, v, b0), Dot(c31, v, b1));
-            v = Vector256.Create(a[4]);
-            (c40, c41) = (Dot(c40, v, b0), Dot(c41, v, b1));
-            v = Vector256.Create(a[5]);
-            (c50, c51) = (Dot(c50, v, b0), Dot(c51, v, b1));
-        }
-        Vector256<float> f0 = Vector256.Load((float*)b), f1 = Vector256.Load((float*)b + N);
-        Store(c00, c01, f0, f1, a, c, adds: true);
-        Store(c10, c11, f0, f1, a + 1, c += strideC, adds: true);
-        Store(c20, c21, f0, f1, a + 2, c += strideC, adds: true);
-        Store(c30, c31, f0, f1, a + 3, c += strideC, adds: true);
-        Store(c40, c41, f0, f1, a + 4, c += strideC, adds: true);
-        Store(c50, c51, f0, f1, a + 5, c + strideC, adds: true);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Add4x2(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int pairs)
-    {
-        Vector256<int> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
-        Vector256<int> c30 = default, c31 = default;
-        for (int i = 0; i < pairs; i++, a += strideA, b += strideB)
-        {
-            Vector256<int> b0 = Vector256.Load(b), b1 = Vector256.Load(b + N);
-            Vector256<int> v = Vector256.Create(a[0]);
-            (c00, c01) = (Dot(c00, v, b0), Dot(c01, v, b1));
-            v = Vector256.Create(a[1]);
-            (c10, c11) = (Dot(c10, v, b0), Dot(c11, v, b1));
-            v = Vector256.Create(a[2]);
-            (c20, c21) = (Dot(c20, v, b0), Dot(c21, v, b1));
-            v = Vector256.Create(a[3]);
-            (c30, c31) = (Dot(c30, v, b0), Dot(c31, v, b1));
-        }
-        Vector256<float> f0 = Vector256.Load((float*)b), f1 = Vector256.Load((float*)b + N);
-        Store(c00, c01, f0, f1, a, c, adds: true);
-        Store(c10, c11, f0, f1, a + 1, c += strideC, adds: true);
-        Store(c20, c21, f0, f1, a + 2, c += strideC, adds: true);
-        Store(c30, c31, f0, f1, a + 3, c + strideC, adds: true);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Add4x1(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int pairs)
-    {
-        Vector256<int> c0 = default, c1 = default, c2 = default, c3 = default;
-        for (int i = 0; i < pairs; i++, a += strideA, b += strideB)
-        {
-            Vector256<int> b0 = Vector256.Load(b);
-            c0 = Dot(c0, Vector256.Create(a[0]), b0);
-            c1 = Dot(c1, Vector256.Create(a[1]), b0);
-            c2 = Dot(c2, Vector256.Create(a[2]), b0);
-            c3 = Dot(c3, Vector256.Create(a[3]), b0);
-        }
-        Vector256<float> f = Vector256.Load((float*)b);
-        Store(c0, f, a, c, adds: true);
-        Store(c1, f, a + 1, c += strideC, adds: true);
-        Store(c2, f, a + 2, c += strideC, adds: true);
-        Store(c3, f, a + 3, c + strideC, adds: true);
+        Vector256<float> f0 = Vector256.Load((float*)b);
+        Store(c0, f0, a0 + i, c, adds);
+        Store(c1, f0, a1 + i, c += strideC, adds);
+        Store(c2, f0, a2 + i, c += strideC, adds);
+        Store(c3, f0, a3 + i, c + strideC, adds);
     }
 
     /// <summary>c + a₀·b₀ + a₁·b₁ of each pair.</summary>
@@ -296,11 +205,27 @@ internal static unsafe class Int16Kernel
         Store(v1, f1, row, to + N, adds);
     }
 
-    /// <summary>Sums, times the factors of their columns and of their row.</summary>
+    /// <summary>Sums, times the powers of their columns and of their row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector256<int> sums, Vector256<float> columns, int* row, float* to, bool adds)
     {
-        Vector256<float> factors = columns * Vector256.Create(*(float*)row), v = Vector256.ConvertToSingle(sums) * factors;
+        Vector256<float> powers = columns * Vector256.Create(*(float*)row), v = Vector256.ConvertToSingle(sums) * powers;
         (adds ? v + Vector256.Load(to) : v).Store(to);
+    }
+
+    /// <summary>How the pairs of both factors lie, counted in words; behind the last come the powers.</summary>
+    /// <param name="row">From a row of the result to the next, in the left factor.</param>
+    /// <param name="step">From a pair to the next there.</param>
+    /// <param name="right">From a row of pairs of the right factor to the next.</param>
+    /// <param name="pairs">How many.</param>
+    private readonly struct Factors(nint row, nint step, nint right, int pairs)
+    {
+        public nint Row { get; } = row;
+
+        public nint Step { get; } = step;
+
+        public nint Right { get; } = right;
+
+        public int Pairs { get; } = pairs;
     }
 }
