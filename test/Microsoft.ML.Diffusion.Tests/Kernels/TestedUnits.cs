@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics.X86;
-
 namespace Microsoft.ML.Diffusion.Tests;
 
 /// <summary>The matrix units that tests run over, by name: those that are written out, and those of the processor. Networks run over 16-bit integers too.</summary>
@@ -27,9 +25,9 @@ internal static class TestedUnits
     /// <summary>Those that multiply pairs.</summary>
     public static IEnumerable<string> PairNames => s_present.Where(name => s_units[name] is PairUnit);
 
-    /// <summary>Those of which a network makes different use, a row of test data each.</summary>
+    /// <summary>Those of which a network makes different use, a row of test data each; integers where it uses them.</summary>
     public static IEnumerable<object[]> NetworkRows =>
-        (Avx2.IsSupported ? s_present.Append(Integers) : s_present).Select(name => (object[])[name]);
+        (Int16Products.AreQuicker ? s_present.Append(Integers) : s_present).Select(name => (object[])[name]);
 
     /// <summary><see cref="Names"/>, a row of test data each.</summary>
     public static IEnumerable<object[]> Rows => Names.Select(name => (object[])[name]);
