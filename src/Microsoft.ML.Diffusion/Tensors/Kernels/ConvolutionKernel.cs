@@ -1,6 +1,9 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>3x3 convolutions by F(4x4, 3x3) and what belongs to their surroundings: of float32 in the widest registers that the processor has, of bfloat16 over a <see cref="PairUnit"/>.</summary>
+/// <summary>
+/// 3x3 convolutions by F(4x4, 3x3) and what belongs to their surroundings: of float32 in the widest registers that the processor has, or multiplied in integers (<see cref="Int16Products"/>);
+/// of bfloat16 over a <see cref="PairUnit"/>.
+/// </summary>
 internal static unsafe class ConvolutionKernel
 {
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>

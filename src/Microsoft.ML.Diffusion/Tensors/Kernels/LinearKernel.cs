@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>Products of many rows of float32 with a weight, in the widest registers that its sides fill; what belongs to their surroundings, also of bfloat16.</summary>
+/// <summary>
+/// Products of many rows of float32 with a weight, in the widest registers that its sides fill, or multiplied in integers (<see cref="Int16Products"/>); what belongs to their surroundings, also of bfloat16.
+/// </summary>
 internal static unsafe class LinearKernel
 {
     /// <summary>Rows that are worked on together: whole blocks of six, a left factor that stays in the first-level cache.</summary>
