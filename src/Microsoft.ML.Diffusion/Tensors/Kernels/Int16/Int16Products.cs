@@ -9,7 +9,9 @@ internal static class Int16Products
 
     [ThreadStatic] private static bool s_used;
 
-    /// <summary>Whether this processor gains by it: with registers of 256 bits, and none that multiplies bfloat16. Those of 512 bits gain nothing without AVX512_VNNI, which .NET 10 does not know.</summary>
+    /// <summary>
+    /// Whether this processor gains by it over float32: with registers of 256 bits. Those of 512 bits gain nothing without AVX512_VNNI, which .NET 10 has no intrinsics for.
+    /// </summary>
     public static bool AreQuicker { get; } = Avx2.IsSupported && Lanes.Widest == Lanes256.Count;
 
     /// <summary>Whether they do with so many channels: of few, rounding would cost more than it gains.</summary>
