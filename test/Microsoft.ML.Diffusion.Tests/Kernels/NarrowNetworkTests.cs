@@ -45,7 +45,7 @@ public sealed class NarrowNetworkTests
             Tensor y = fast.forward(x, timesteps, labels);
             Assert.AreEqual(float32, y.dtype);
             Assert.IsLessThan(share, Apart(want, y));
-            Assert.IsGreaterThan(1e-5, Apart(want, y), "fewer bits were computed in");
+            Assert.IsGreaterThan(share / 300, Apart(want, y), "fewer bits were computed in");
             (y * dy.to(float32)).sum().backward();
         }
         foreach (var (path, parameter) in fast.named_parameters())
