@@ -35,4 +35,7 @@ internal static class PrecisionPolicy
 
     /// <summary>Whether products of float32 are taken in 16-bit integers.</summary>
     public static bool MultipliesInIntegers(ComputePrecision precision) => precision == ComputePrecision.Automatic && UnitFor(precision) is null && Int16Products.AreQuicker;
+
+    /// <summary>Whether products on a processor are of fewer bits than float32's, because those are quicker.</summary>
+    public static bool MultipliesFewerBits(ComputePrecision precision) => UnitFor(precision) is not null || MultipliesInIntegers(precision);
 }

@@ -84,7 +84,7 @@ internal static class PairedComparison
         string[] few = ["--measure", options.Quick ? "1" : "10"];
         // Where the default computes in fewer bits, float32 is measured too.
         string[] full = ["--precision", "full"];
-        PairedCase[] inFloat32 = options.Device == "cuda" || (PrecisionPolicy.UnitFor(ComputePrecision.Automatic) is null && !PrecisionPolicy.MultipliesInIntegers(ComputePrecision.Automatic)) ? [] :
+        PairedCase[] inFloat32 = options.Device == "cuda" || !PrecisionPolicy.MultipliesFewerBits(ComputePrecision.Automatic) ? [] :
         [
             new($"training step, batch {options.Batch}, Precision = Full", 1.3, Ours("step", [.. steps, .. full]), [Peer("float32", ["step", .. steps])]),
             new($"denoising step, batch {options.Batch}, Precision = Full", 1.5, Ours("denoise", [.. steps, .. full, "--model", model]), [Peer("float32", ["denoise", .. steps])]),

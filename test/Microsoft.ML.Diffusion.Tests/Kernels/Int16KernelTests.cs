@@ -266,52 +266,15 @@ public sealed unsafe class Int16KernelTests
         return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 1]));
     }
 
-    private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
-    {
-        KernelData.Poison(100_000);
-        var y = new float[rows * outputs];
-        y.AsSpan().Fill(float.NaN);
-        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            LinearProduct<Lanes256, Int16Factors>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
-        return y;
-    }
+    private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend) =>
+        LinearProductTests.Apply<Lanes256, Int16Factors>(rows, inputs, outputs, x, source, weight, transposed, bias, addend);
 
-    private static (float[] DWeight, float[] DBias) Differentiate(int rows, int inputs, int outputs, float[] x, bool source, float[] dy)
-    {
-        KernelData.Poison(100_000);
-        float[] dWeight = new float[outputs * inputs], dBias = new float[outputs];
-        fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
-        {
-            // Twice: a weight's gradient is added to what is there.
-            for (int i = 0; i < 2; i++)
-                LinearProduct<Lanes256, Int16Factors>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
-        }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
-    }
+    private static (float[] DWeight, float[] DBias) Differentiate(int rows, int inputs, int outputs, float[] x, bool source, float[] dy) =>
+        LinearProductTests.Differentiate<Lanes256, Int16Factors>(rows, inputs, outputs, x, source, dy, bias: true)!;
 
-    private static float[] Convolve(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
-    {
-        KernelData.Poison(1_000_000);
-        var y = new float[size.Images * size.Height * size.Width * size.Outputs];
-        y.AsSpan().Fill(float.NaN);
-        fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-        {
-            WinogradConvolution<Lanes256, WideElement<Lanes256>, Int16Points>.Apply(
-                default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<Lanes256>*)pa, (WideElement<Lanes256>*)py, default);
-        }
-        return y;
-    }
+    private static float[] Convolve(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend) =>
+        WinogradConvolutionTests.Apply<Lanes256, Int16Points>(size, x, weight, turned, bias, addend);
 
-    private static (float[] DWeight, float[] DBias) Differentiate(in ConvolutionSize size, float[] x, float[] dy)
-    {
-        KernelData.Poison(4_000_000);
-        float[] dWeight = new float[9 * size.Inputs * size.Outputs], dBias = new float[size.Outputs];
-        fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
-        {
-            // Twice: a weight's gradient is added to what is there.
-            for (int i = 0; i < 2; i++)
-                WinogradGradient<Lanes256, WideElement<Lanes256>, Int16Points>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<Lanes256>*)pdy, pw, pb);
-        }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
-    }
+    private static (float[] DWeight, float[] DBias) Differentiate(in ConvolutionSize size, float[] x, float[] dy) =>
+        WinogradConvolutionTests.Differentiate<Lanes256, Int16Points>(size, x, dy, bias: true)!;
 }

@@ -145,17 +145,28 @@ public sealed unsafe class LinearProductTests
     private delegate (float[] DWeight, float[]? DBias) Gradient(int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias);
 
     private static float[] Apply<L>(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
+        where L : unmanaged, ILanes<L> => Apply<L, WideFactors<L>>(rows, inputs, outputs, x, source, weight, transposed, bias, addend);
+
+    private static (float[] DWeight, float[]? DBias) Differentiate<L>(int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
+        where L : unmanaged, ILanes<L> => Differentiate<L, WideFactors<L>>(rows, inputs, outputs, x, source, dy, bias);
+
+    /// <summary>Over other factors too.</summary>
+    internal static float[] Apply<L, P>(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
         where L : unmanaged, ILanes<L>
+        where P : struct, IProductFactors<L>
     {
         KernelData.Poison(100_000);
         var y = new float[rows * outputs];
+        y.AsSpan().Fill(float.NaN);
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            LinearProduct<L, WideFactors<L>>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
+            LinearProduct<L, P>.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pw, transposed, pb, pa, py, default);
         return y;
     }
 
-    private static (float[] DWeight, float[]? DBias) Differentiate<L>(int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
+    /// <inheritdoc cref="Apply{L, P}"/>
+    internal static (float[] DWeight, float[]? DBias) Differentiate<L, P>(int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
         where L : unmanaged, ILanes<L>
+        where P : struct, IProductFactors<L>
     {
         KernelData.Poison(100_000);
         float[] dWeight = new float[outputs * inputs];
@@ -164,7 +175,7 @@ public sealed unsafe class LinearProductTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                LinearProduct<L, WideFactors<L>>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
+                LinearProduct<L, P>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }

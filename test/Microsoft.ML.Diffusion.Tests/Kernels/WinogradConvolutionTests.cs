@@ -131,18 +131,28 @@ public sealed unsafe class WinogradConvolutionTests
     private static Gradient Differentiator(int lanes) => KernelData.For<Gradient>(lanes, Differentiate<Lanes512>, Differentiate<Lanes256>, Differentiate<Lanes128>);
 
     private static float[] Apply<L>(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
+        where L : unmanaged, ILanes<L> => Apply<L, RealPoints<L>>(size, x, weight, turned, bias, addend);
+
+    private static (float[] DWeight, float[]? DBias) Differentiate<L>(in ConvolutionSize size, float[] x, float[] dy, bool bias)
+        where L : unmanaged, ILanes<L> => Differentiate<L, RealPoints<L>>(size, x, dy, bias);
+
+    /// <summary>At other points too.</summary>
+    internal static float[] Apply<L, P>(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
         where L : unmanaged, ILanes<L>
+        where P : struct, IWinogradPoints<L>
     {
         KernelData.Poison(1_000_000);
         var y = new float[size.Images * size.Height * size.Width * size.Outputs];
         y.AsSpan().Fill(float.NaN);
         fixed (float* px = x, pw = weight, pb = bias, pa = addend, py = y)
-            WinogradConvolution<L, WideElement<L>, RealPoints<L>>.Apply(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py, default);
+            WinogradConvolution<L, WideElement<L>, P>.Apply(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pw, turned, pb, (WideElement<L>*)pa, (WideElement<L>*)py, default);
         return y;
     }
 
-    private static (float[] DWeight, float[]? DBias) Differentiate<L>(in ConvolutionSize size, float[] x, float[] dy, bool bias)
+    /// <inheritdoc cref="Apply{L, P}"/>
+    internal static (float[] DWeight, float[]? DBias) Differentiate<L, P>(in ConvolutionSize size, float[] x, float[] dy, bool bias)
         where L : unmanaged, ILanes<L>
+        where P : struct, IWinogradGradient<L>
     {
         KernelData.Poison(4_000_000);
         float[] dWeight = new float[9 * size.Inputs * size.Outputs];
@@ -151,7 +161,7 @@ public sealed unsafe class WinogradConvolutionTests
         {
             // Twice: a weight's gradient is added to what is there.
             for (int i = 0; i < 2; i++)
-                WinogradGradient<L, WideElement<L>, RealPoints<L>>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
+                WinogradGradient<L, WideElement<L>, P>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
         }
         return ([.. dWeight.Select(value => value / 2)], dBias);
     }

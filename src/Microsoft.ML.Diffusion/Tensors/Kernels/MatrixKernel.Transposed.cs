@@ -33,7 +33,7 @@ internal static unsafe partial class MatrixKernel<L>
             width = PanelAt(columns, column);
             int row = 0;
             // Blocks of 6 rows make better use of what is loaded; 4 make up the rest.
-            int sixes = width > L.Count ? rows - 4 * ((6 - rows % 6) % 6 / 2) : 0;
+            int sixes = width > L.Count ? Sixes(rows) : 0;
             float* right = b + column;
             for (; row < sixes; row += 6)
             {

@@ -13,6 +13,9 @@ internal static unsafe partial class MatrixKernel<L>
     /// <summary>Rows for which there is room in the left factor and the result: blocks of 6 and 4 rows make up any even number from 4 on.</summary>
     public static int Rows(int rows) => Math.Max(4, (rows + 1) & ~1);
 
+    /// <summary>How many of an even number of rows blocks of six take; those of four take the others.</summary>
+    public static int Sixes(int rows) => rows - 4 * ((6 - rows % 6) % 6 / 2);
+
     /// <summary>Columns of the widest panel.</summary>
     public static int Panel => L.Many ? 4 * L.Count : 2 * L.Count;
 
@@ -58,8 +61,7 @@ internal static unsafe partial class MatrixKernel<L>
         {
             width = PanelAt(columns, column);
             float* panel = b + (nint)column * k;
-            int fours = (6 - rows % 6) % 6 / 2;
-            int sixes = rows - 4 * fours, row = 0;
+            int sixes = Sixes(rows), row = 0;
             for (; row < sixes; row += 6)
             {
                 float* from = a + (nint)row * strideA, to = c + (nint)row * strideC + column;

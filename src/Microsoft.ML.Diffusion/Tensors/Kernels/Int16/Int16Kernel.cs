@@ -34,7 +34,7 @@ internal static unsafe class Int16Kernel
         {
             width = MatrixKernel<Lanes256>.PanelAt(columns, column);
             int* panel = b + column * words;
-            int sixes = Sixes(rows);
+            int sixes = MatrixKernel<Lanes256>.Sixes(rows);
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
             {
                 float* to = c + (nint)row * strideC + column;
@@ -68,14 +68,11 @@ internal static unsafe class Int16Kernel
         for (int column = 0; column < columns; column += width)
         {
             width = MatrixKernel<Lanes256>.PanelAt(columns, column);
-            int sixes = Sixes(rows);
+            int sixes = MatrixKernel<Lanes256>.Sixes(rows);
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
                 MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds: true);
         }
     }
-
-    /// <summary>Rows that blocks of six take of an even number; those of four take the others.</summary>
-    private static int Sixes(int rows) => rows - 4 * ((6 - rows % 6) % 6 / 2);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void MultiplyBlock(in Factors factors, bool six, int width, int* a, int* b, float* c, int strideC, bool adds)
