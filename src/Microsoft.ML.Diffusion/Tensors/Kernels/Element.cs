@@ -16,6 +16,18 @@ internal unsafe interface IElement<E, L>
     /// <summary>Writes them, rounded where they are narrower.</summary>
     static abstract void Store(L value, E* to);
 
+    /// <summary>Twice as many, in an order that costs least: what is done to all of them alike does not see it.</summary>
+    static abstract (L First, L Second) LoadTwo(E* from);
+
+    /// <summary>Writes what lies in that order, rounded where numbers are narrower.</summary>
+    static abstract void StoreTwo(L first, L second, E* to);
+
+    /// <summary>As many floats, brought into that order.</summary>
+    static abstract (L First, L Second) Ordered(float* from);
+
+    /// <summary>Writes floats out of that order.</summary>
+    static abstract void StoreOrdered(L first, L second, float* to);
+
     /// <summary>1/(1 + e⁻ˣ) to the digits that the number keeps.</summary>
     static abstract L Sigmoid(L x);
 
@@ -41,6 +53,22 @@ internal readonly unsafe struct WideElement<L>(float value) : IElement<WideEleme
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(L value, WideElement<L>* to) => L.Store(value, (float*)to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (L First, L Second) LoadTwo(WideElement<L>* from) => Ordered((float*)from);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreTwo(L first, L second, WideElement<L>* to) => StoreOrdered(first, second, (float*)to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (L First, L Second) Ordered(float* from) => (L.Load(from), L.Load(from + L.Count));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreOrdered(L first, L second, float* to)
+    {
+        L.Store(first, to);
+        L.Store(second, to + L.Count);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static L Sigmoid(L x) => LaneMath<L>.Sigmoid(x);
@@ -70,6 +98,33 @@ internal readonly unsafe struct NarrowElement(ushort bits) : IElement<NarrowElem
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Lanes512 value, NarrowElement* to) => BFloat16Layout.Narrow(value.Value).Store((ushort*)to);
+
+    /// <inheritdoc/>
+    /// <remarks>The first of each two numbers, then the second: each is one instruction away from a float32.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Lanes512 First, Lanes512 Second) LoadTwo(NarrowElement* from)
+    {
+        Vector512<uint> both = Vector512.Load((uint*)from);
+        return (new((both << 16).AsSingle()), new((both & Vector512.Create(0xFFFF0000u)).AsSingle()));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreTwo(Lanes512 first, Lanes512 second, NarrowElement* to) => BFloat16Layout.Pair(first.Value, second.Value).Store((uint*)to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Lanes512 First, Lanes512 Second) Ordered(float* from)
+    {
+        Vector512<ulong> low = Vector512.Load((ulong*)from), high = Vector512.Load((ulong*)(from + Lanes512.Count));
+        return (new(Vector512.Narrow(low, high).AsSingle()), new(Vector512.Narrow(low >>> 32, high >>> 32).AsSingle()));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreOrdered(Lanes512 first, Lanes512 second, float* to)
+    {
+        var (a, b) = (first.Value.AsUInt32(), second.Value.AsUInt32());
+        (Vector512.WidenLower(a) | Vector512.WidenLower(b) << 32).Store((ulong*)to);
+        (Vector512.WidenUpper(a) | Vector512.WidenUpper(b) << 32).Store((ulong*)(to + Lanes512.Count));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Sigmoid(Lanes512 x) => LaneMath<Lanes512>.RoughSigmoid(x);

@@ -26,17 +26,17 @@ internal static class LaneMath<L>
         return L.Scale(p, n);
     }
 
-    /// <summary>2ˣ to 4 digits, one more than bfloat16 keeps: 2ⁿ times a polynomial of degree 3 (minimax over ±½). Below −126 it is 2⁻¹²⁶, above 126 it is 2¹²⁶.</summary>
+    /// <summary>
+    /// 2ˣ to 4 digits, one more than bfloat16 keeps: 2ⁿ, n the whole number below x, times a polynomial of degree 3 of what is left (minimax). Below −126 it is at most 2⁻¹²⁶, above 126 at least 2¹²⁶.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static L RoughExp2(L x)
     {
-        x = L.Min(L.All(126), L.Max(L.All(-126), x));
-        L n = x + L.All(12582912) - L.All(12582912);
-        L r = x - n;
-        L p = L.Fma(L.All(5.51716691e-2f), r, L.All(2.42611122e-1f));
-        p = L.Fma(p, r, L.All(6.93260985e-1f));
-        p = L.Fma(p, r, L.All(9.99928074e-1f));
-        return L.Scale(p, n);
+        L r = L.Fraction(x);
+        L p = L.Fma(L.All(7.80245227e-2f), r, L.All(2.26067155e-1f));
+        p = L.Fma(p, r, L.All(6.95833540e-1f));
+        p = L.Fma(p, r, L.All(9.99925219e-1f));
+        return L.ScaleByFloor(p, x);
     }
 
     /// <summary>1/(1 + e⁻ˣ) to 4 digits.</summary>

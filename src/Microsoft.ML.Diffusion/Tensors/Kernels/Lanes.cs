@@ -48,12 +48,11 @@ internal unsafe interface ILanes<T>
     /// <summary>a·2ⁿ for whole numbers from −126 to 127.</summary>
     static abstract T Scale(T a, T whole);
 
-    /// <summary>Calls a cache line from memory without waiting for it.</summary>
-    static virtual void Prefetch(float* address)
-    {
-        if (Sse.IsSupported)
-            Sse.Prefetch1(address);
-    }
+    /// <summary>What is left of x above the whole number below it; beyond ±126 anything from 0 to 1.</summary>
+    static abstract T Fraction(T x);
+
+    /// <summary>a·2ⁿ, n the whole number below x; beyond ±126 at most 2⁻¹²⁶ and at least 2¹²⁶.</summary>
+    static abstract T ScaleByFloor(T a, T x);
 
     /// <summary>Transposes a square of <see cref="Count"/> rows and columns.</summary>
     /// <param name="from">Its first number.</param>
@@ -86,6 +85,14 @@ internal static class Lanes
         return 0;
     }
 
+    /// <summary>Calls a cache line from memory without waiting for it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Prefetch(void* address)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch1(address);
+    }
+
     /// <summary>Transposes a square number by number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static unsafe void Transpose(int side, float* from, nint stride, float* to, nint toStride)
@@ -101,6 +108,9 @@ internal static class Lanes
 /// <summary>16 floats: AVX-512.</summary>
 internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes512>
 {
+    // How VREDUCEPS rounds to the whole number that it takes away: down, without raising exceptions.
+    private const byte Down = 0b1001;
+
     private readonly Vector512<float> _value = value;
 
     public static int Count => 16;
@@ -153,6 +163,18 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 Scale(Lanes512 a, Lanes512 whole) => new(Avx512F.IsSupported
         ? Avx512F.Scale(a._value, whole._value)
         : a._value * ((Vector512.ConvertToInt32Native(whole._value) + Vector512.Create(127)) << 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Fraction(Lanes512 x) => new(Avx512DQ.IsSupported ? Avx512DQ.Reduce(x._value, Down) : Within(x) - Vector512.Floor(Within(x)));
+
+    /// <inheritdoc/>
+    /// <remarks>The instruction takes the whole number below by itself.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 ScaleByFloor(Lanes512 a, Lanes512 x) =>
+        Avx512F.IsSupported ? new(Avx512F.Scale(a._value, x._value)) : Scale(a, new(Vector512.Floor(Within(x))));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Within(Lanes512 x) => Vector512.MinNative(Vector512.Create(126f), Vector512.MaxNative(Vector512.Create(-126f), x._value));
 
     /// <inheritdoc/>
     /// <remarks>Four columns at a time: quarters of a register are loaded from rows four apart, so that 4x4 transposes within the quarters are all that is left.</remarks>
@@ -234,6 +256,15 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static Lanes256 Scale(Lanes256 a, Lanes256 whole) =>
         new(a._value * ((Vector256.ConvertToInt32Native(whole._value) + Vector256.Create(127)) << 23).AsSingle());
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Fraction(Lanes256 x) => new(Within(x) - Vector256.Floor(Within(x)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 ScaleByFloor(Lanes256 a, Lanes256 x) => Scale(a, new(Vector256.Floor(Within(x))));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Within(Lanes256 x) => Vector256.MinNative(Vector256.Create(126f), Vector256.MaxNative(Vector256.Create(-126f), x._value));
+
     /// <inheritdoc/>
     /// <remarks>As with <see cref="Lanes512"/>, by halves.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -312,6 +343,15 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 Scale(Lanes128 a, Lanes128 whole) =>
         new(a._value * ((Vector128.ConvertToInt32Native(whole._value) + Vector128.Create(127)) << 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Fraction(Lanes128 x) => new(Within(x) - Vector128.Floor(Within(x)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 ScaleByFloor(Lanes128 a, Lanes128 x) => Scale(a, new(Vector128.Floor(Within(x))));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Within(Lanes128 x) => Vector128.MinNative(Vector128.Create(126f), Vector128.MaxNative(Vector128.Create(-126f), x._value));
 
     /// <inheritdoc/>
     public static void Transpose(float* from, nint stride, float* to, nint toStride) => Lanes.Transpose(4, from, stride, to, toStride);

@@ -72,7 +72,7 @@ internal static unsafe partial class MatrixKernel<L>
                 else
                     Block6x1(from, strideA, panel, to, strideC, k);
                 for (float* last = next + ahead; next < last && next < end; next += line)
-                    L.Prefetch(next);
+                    Lanes.Prefetch(next);
             }
             for (; row < rows; row += 4)
             {

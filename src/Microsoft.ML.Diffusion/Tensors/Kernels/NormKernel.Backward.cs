@@ -38,9 +38,10 @@ internal static unsafe partial class NormKernel<L, E>
             new Span<float>(slope + first, width).Fill((float)(-inverse * product / count));
             new Span<float>(constant + first, width).Fill((float)((forward.Mean[first] * inverse * product - sum) / count));
         }
+        int done = AreNarrow ? BackThroughNormInTwos(x, gradient, pixels, forward, slope, constant) : 0;
         for (; pixels > 0; pixels--, x += channels, gradient += channels)
         {
-            for (int c = 0; c < channels; c += L.Count)
+            for (int c = done; c < channels; c += L.Count)
                 E.Store(L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(x + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
         }
     }
@@ -49,9 +50,9 @@ internal static unsafe partial class NormKernel<L, E>
     private static void BackThroughActivation(E* x, E* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
     {
         int channels = forward.Channels;
-        for (int c = 0; c < channels; c += L.Count)
+        for (int c = AreNarrow ? BackThroughActivationInTwos(x, gradient, pixels, forward, silu, sums, products) : 0; c < channels; c += L.Count)
         {
-            L factor = L.Load(forward.Factor + c), offset = L.Load(forward.Offset + c), mean = L.Load(forward.Mean + c), inverse = L.Load(forward.Inverse + c);
+            L factor = L.Load(forward.Factor + c), offset = L.Load(forward.Offset + c), mean = L.Load(forward.Mean + c);
             L total = default, correlated = default, one = L.All(1);
             E* from = x + c, to = gradient + c;
             for (nint i = 0; i < pixels; i++, from += channels, to += channels)
@@ -64,11 +65,69 @@ internal static unsafe partial class NormKernel<L, E>
                     E.Store(dz, to);
                 }
                 total += dz;
-                correlated = L.Fma(dz, (value - mean) * inverse, correlated);
+                correlated = L.Fma(dz, value - mean, correlated);
             }
             L.Store(total, sums + c);
-            L.Store(correlated, products + c);
+            L.Store(correlated * L.Load(forward.Inverse + c), products + c);
         }
+    }
+
+    /// <summary>The same, two registers of channels at a time.</summary>
+    /// <returns>How many channels are done.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int BackThroughActivationInTwos(E* x, E* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
+    {
+        int channels = forward.Channels, c = 0;
+        for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
+        {
+            var (factor0, factor1) = E.Ordered(forward.Factor + c);
+            var (offset0, offset1) = E.Ordered(forward.Offset + c);
+            var (mean0, mean1) = E.Ordered(forward.Mean + c);
+            L total0 = default, total1 = default, correlated0 = default, correlated1 = default, one = L.All(1);
+            E* from = x + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            {
+                var (value0, value1) = E.LoadTwo(from);
+                var (dz0, dz1) = E.LoadTwo(to);
+                if (silu)
+                {
+                    L z0 = L.Fma(value0, factor0, offset0), z1 = L.Fma(value1, factor1, offset1), sigmoid0 = E.Sigmoid(z0), sigmoid1 = E.Sigmoid(z1);
+                    dz0 *= sigmoid0 * L.Fma(z0, one - sigmoid0, one);
+                    dz1 *= sigmoid1 * L.Fma(z1, one - sigmoid1, one);
+                    E.StoreTwo(dz0, dz1, to);
+                }
+                total0 += dz0;
+                total1 += dz1;
+                correlated0 = L.Fma(dz0, value0 - mean0, correlated0);
+                correlated1 = L.Fma(dz1, value1 - mean1, correlated1);
+            }
+            E.StoreOrdered(total0, total1, sums + c);
+            var (inverse0, inverse1) = E.Ordered(forward.Inverse + c);
+            E.StoreOrdered(correlated0 * inverse0, correlated1 * inverse1, products + c);
+        }
+        return c;
+    }
+
+    /// <summary>dz to dx, two registers of channels of all pixels before the next two.</summary>
+    /// <returns>How many channels are done.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int BackThroughNormInTwos(E* x, E* gradient, nint pixels, in NormCoefficients forward, float* slope, float* constant)
+    {
+        int channels = forward.Channels, c = 0;
+        for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
+        {
+            var (factor0, factor1) = E.Ordered(forward.Factor + c);
+            var (slope0, slope1) = E.Ordered(slope + c);
+            var (constant0, constant1) = E.Ordered(constant + c);
+            E* from = x + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            {
+                var (x0, x1) = E.LoadTwo(from);
+                var (dz0, dz1) = E.LoadTwo(to);
+                E.StoreTwo(L.Fma(dz0, factor0, L.Fma(x0, slope0, constant0)), L.Fma(dz1, factor1, L.Fma(x1, slope1, constant1)), to);
+            }
+        }
+        return c;
     }
 }
 

@@ -15,6 +15,12 @@ internal static unsafe partial class NormKernel<L, E>
     /// <summary>How far ahead pixels are called from memory: a processor itself looks no further than the end of a page.</summary>
     private const nint PixelsAhead = 8;
 
+    /// <summary>The same where only some channels of a pixel come before the next pixel's.</summary>
+    private const nint PixelsAheadInTwos = 32;
+
+    /// <summary>Whether numbers are narrower than those that registers compute in: then they are taken two registers at a time.</summary>
+    private static bool AreNarrow => sizeof(E) < sizeof(float);
+
     /// <summary>y = x·factor + offset, through SiLU where asked.</summary>
     /// <param name="x">[pixels, xStride].</param>
     /// <param name="pixels">Their number.</param>
@@ -30,15 +36,46 @@ internal static unsafe partial class NormKernel<L, E>
     public static void Apply<T>(E* x, nint pixels, int channels, int xStride, float* factor, float* offset, bool silu, T* y, int stride)
         where T : unmanaged, IElement<T, L>
     {
+        int done = 0;
+        if (typeof(T) == typeof(E) && AreNarrow)
+            done = ApplyInTwos(x, pixels, channels, xStride, factor, offset, silu, (E*)y, stride);
         for (; pixels > 0; pixels--, x += xStride, y += stride)
         {
-            for (int c = 0; c < channels; c += L.Count)
+            for (int c = done; c < channels; c += L.Count)
             {
-                L.Prefetch((float*)(x + c + PixelsAhead * xStride));
+                Lanes.Prefetch(x + c + PixelsAhead * xStride);
                 L z = L.Fma(E.Load(x + c), L.Load(factor + c), L.Load(offset + c));
                 T.Store(silu ? z * E.Sigmoid(z) : z, y + c);
             }
         }
+    }
+
+    /// <summary>The same, two registers of channels of all pixels before the next two.</summary>
+    /// <returns>How many channels are done.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int ApplyInTwos(E* x, nint pixels, int channels, int xStride, float* factor, float* offset, bool silu, E* y, int stride)
+    {
+        int c = 0;
+        for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
+        {
+            var (factor0, factor1) = E.Ordered(factor + c);
+            var (offset0, offset1) = E.Ordered(offset + c);
+            E* from = x + c, to = y + c;
+            for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
+            {
+                Lanes.Prefetch(from + PixelsAheadInTwos * xStride);
+                var (z0, z1) = E.LoadTwo(from);
+                z0 = L.Fma(z0, factor0, offset0);
+                z1 = L.Fma(z1, factor1, offset1);
+                if (silu)
+                {
+                    z0 *= E.Sigmoid(z0);
+                    z1 *= E.Sigmoid(z1);
+                }
+                E.StoreTwo(z0, z1, to);
+            }
+        }
+        return c;
     }
 
     /// <summary>
@@ -59,20 +96,21 @@ internal static unsafe partial class NormKernel<L, E>
         for (; c + 2 * n <= channels; c += 2 * n)
         {
             E* from = x + c;
-            L origin0 = E.Load(from), origin1 = E.Load(from + n), sum0 = default, sum1 = default, square0 = default, square1 = default;
+            var (origin0, origin1) = E.LoadTwo(from);
+            L sum0 = default, sum1 = default, square0 = default, square1 = default;
             for (nint i = 0; i < pixels; i++, from += stride)
             {
-                L d0 = E.Load(from) - origin0, d1 = E.Load(from + n) - origin1;
+                var (d0, d1) = E.LoadTwo(from);
+                d0 -= origin0;
+                d1 -= origin1;
                 sum0 += d0;
                 sum1 += d1;
                 square0 = L.Fma(d0, d0, square0);
                 square1 = L.Fma(d1, d1, square1);
             }
             L mean0 = sum0 * share, mean1 = sum1 * share;
-            L.Store(origin0 + mean0, means + c);
-            L.Store(origin1 + mean1, means + c + n);
-            L.Store(square0 - sum0 * mean0, squares + c);
-            L.Store(square1 - sum1 * mean1, squares + c + n);
+            E.StoreOrdered(origin0 + mean0, origin1 + mean1, means + c);
+            E.StoreOrdered(square0 - sum0 * mean0, square1 - sum1 * mean1, squares + c);
         }
         if (c < channels)
         {

@@ -59,7 +59,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         for (int i = 0; i < rows; i++, from += row)
         {
             for (int k = 0; k < 9; k++)
-                L.Prefetch(from + k * tap);
+                Lanes.Prefetch(from + k * tap);
         }
     }
 

@@ -181,9 +181,9 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
                 nint at = first + pixel * work.Size.Outputs;
                 for (int d = 0; d < columns; d += 64 / sizeof(E))
                 {
-                    L.Prefetch((float*)(work.Y + at + d));
+                    Lanes.Prefetch(work.Y + at + d);
                     if (work.Addend is not null)
-                        L.Prefetch((float*)(work.Addend + at + d));
+                        Lanes.Prefetch(work.Addend + at + d);
                 }
             }
         }

@@ -48,11 +48,28 @@ internal static unsafe class BFloat16Blocks
                 product.B = weight + (nint)(column / MatrixUnit.Side) * steps * MatrixUnit.StepNumbers;
                 for (int row = group; row < end; row += MatrixUnit.Side)
                 {
+                    int here = Math.Min(MatrixUnit.Side, count - row);
+                    Call(targets + row, here, to, first + column);
                     product.A = (ushort*)((byte*)rows + row * rowBytes);
                     unit.Multiply(&product);
-                    Finish(sums, targets + row, Math.Min(MatrixUnit.Side, count - row), to, first + column);
+                    Finish(sums, targets + row, here, to, first + column);
                 }
             }
+        }
+    }
+
+    /// <summary>Calls what a block is written to, and what is added to it, from memory while it is multiplied: its rows lie too far apart for a processor to see which come next.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Call(int* targets, int rows, in ProductRows to, int column)
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            if (targets[row] < 0)
+                continue;
+            nint at = (nint)targets[row] * to.Columns + column;
+            Lanes.Prefetch(to.Y + at);
+            if (to.Addend is not null)
+                Lanes.Prefetch(to.Addend + at);
         }
     }
 

@@ -48,23 +48,20 @@ internal static unsafe class BFloat16Layout
 
     /// <summary>32 numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Lanes512 first, Lanes512 second, ushort* to) => Vector512.Narrow(Rounded(first.Value) >>> 16, Rounded(second.Value) >>> 16).Store(to);
+    public static void Store(Lanes512 first, Lanes512 second, ushort* to) => StoreUpper(Rounded(first.Value), Rounded(second.Value), to);
 
     /// <summary>32 numbers, ties away from zero: less work, where the numbers are not seen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreNear(Vector512<float> first, Vector512<float> second, ushort* to)
-    {
-        Vector512<ushort> low = RoundedNear(first).AsUInt16(), high = RoundedNear(second).AsUInt16();
-        if (Avx512BW.IsSupported)
-            Avx512BW.PermuteVar32x16x2(low, Odd, high).Store(to);
-        else
-            Vector512.Narrow(low.AsUInt32() >>> 16, high.AsUInt32() >>> 16).Store(to);
-    }
+    public static void StoreNear(Vector512<float> first, Vector512<float> second, ushort* to) => StoreUpper(RoundedNear(first), RoundedNear(second), to);
 
     /// <summary>The same, number by number in pairs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePairsNear(Vector512<float> first, Vector512<float> second, ushort* to) =>
         (RoundedNear(first) >>> 16 | RoundedNear(second) & Vector512.Create(0xFFFF0000u)).Store((uint*)to);
+
+    /// <summary>32 numbers in pairs: those of the first are the lower halves.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> Pair(Vector512<float> first, Vector512<float> second) => Rounded(first) >>> 16 | Rounded(second) & Vector512.Create(0xFFFF0000u);
 
     /// <summary>16 numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -172,7 +169,7 @@ internal static unsafe class BFloat16Layout
             {
                 float* row = from + input * stride + half;
                 for (int pair = 0; pair < Lanes; pair++, row += 2 * stride)
-                    Pair(row, row + stride).Store((uint*)(to + pair * 2 * Lanes));
+                    Pair(Vector512.Load(row), Vector512.Load(row + stride)).Store((uint*)(to + pair * 2 * Lanes));
             }
         }
     }
@@ -212,16 +209,20 @@ internal static unsafe class BFloat16Layout
         }
     }
 
+    /// <summary>Writes the upper halves.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Pair(float* first, float* second) => Rounded(first) >>> 16 | Rounded(second) & Vector512.Create(0xFFFF0000u);
-
-    /// <summary>The upper half of each is the bfloat16.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Rounded(float* from) => Rounded(Vector512.Load(from));
+    private static void StoreUpper(Vector512<uint> first, Vector512<uint> second, ushort* to)
+    {
+        if (Avx512BW.IsSupported)
+            Avx512BW.PermuteVar32x16x2(first.AsUInt16(), Odd, second.AsUInt16()).Store(to);
+        else
+            Vector512.Narrow(first >>> 16, second >>> 16).Store(to);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> RoundedNear(Vector512<float> value) => value.AsUInt32() + Vector512.Create(0x8000u);
 
+    /// <summary>The upper half of each is the bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Rounded(Vector512<float> value)
     {
