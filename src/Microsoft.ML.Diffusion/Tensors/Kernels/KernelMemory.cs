@@ -7,15 +7,22 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal static unsafe class KernelMemory
 {
-    private const int Alignment = 64;
+    /// <summary>A line of the cache, in bytes.</summary>
+    public const int Alignment = 64;
 
     [ThreadStatic] private static Block? s_shared;
+    [ThreadStatic] private static Block? s_weights;
     [ThreadStatic] private static Block? s_own;
 
     /// <summary>What the thread that starts a kernel shares with those that run its parts; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>
     /// <returns>Aligned to a cache line.</returns>
     public static float* Shared(long floats) => (s_shared ??= new()).Take(floats);
+
+    /// <summary>The same, for what a kernel makes of a weight.</summary>
+    /// <param name="floats">Its least length.</param>
+    /// <returns>Aligned to a cache line.</returns>
+    public static float* Weights(long floats) => (s_weights ??= new()).Take(floats);
 
     /// <summary>What a part of a kernel has to itself; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>

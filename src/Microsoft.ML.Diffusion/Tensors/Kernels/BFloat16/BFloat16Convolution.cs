@@ -12,9 +12,6 @@ internal static unsafe class BFloat16Convolution
     /// <summary>Bytes of a block's pixels: half of a small second-level cache, the other half is the weight's.</summary>
     private const int BlockBytes = 320 << 10;
 
-    /// <summary>Whose weight lies packed at the beginning of this thread's own memory, and which outputs of it.</summary>
-    [ThreadStatic] private static (Work? Work, int Split) s_packed;
-
     /// <summary>y = w * x + b.</summary>
     /// <param name="unit">Multiplies.</param>
     /// <param name="size">The sizes.</param>
@@ -28,7 +25,10 @@ internal static unsafe class BFloat16Convolution
     public static void Apply(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
-        Run(new(unit, size, new(1, 3), [x], weight, turned, new ProductRows(y, size.Outputs, bias, addend), moments));
+        var work = new Work(unit, size, new(1, 3), [x], turned, new ProductRows(y, size.Outputs, bias, addend), moments);
+        if (!work.Find(weight, turned ? WeightForm.TurnedTaps : WeightForm.Taps))
+            Pack(work, weight);
+        Run(work);
     }
 
     /// <summary>The same of images that are doubled by nearest neighbours first.</summary>
@@ -44,8 +44,10 @@ internal static unsafe class BFloat16Convolution
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
         int inputs = size.Inputs, outputs = size.Outputs;
-        float* sums = SumTaps(size, weight, 4 * inputs, (nint)outputs * 4 * inputs);   // [2, 2, D, 2, 2, C]
-        Run(new(unit, size, new(2, 2), [x], sums, turned: false, new ProductRows(y, outputs, bias, addend), moments));
+        var work = new Work(unit, size, new(2, 2), [x], turned: false, new ProductRows(y, outputs, bias, addend), moments);
+        if (!work.Find(weight, WeightForm.DoubledTaps))
+            Pack(work, SumTaps(size, weight, 4 * inputs, (nint)outputs * 4 * inputs));   // [2, 2, D, 2, 2, C]
+        Run(work);
     }
 
     /// <summary>The gradient of the image that <see cref="ApplyDoubled"/> was given.</summary>
@@ -57,12 +59,14 @@ internal static unsafe class BFloat16Convolution
     public static void InputGradientOfDoubled(MatrixUnit unit, in ConvolutionSize size, ushort* dy, float* weight, ushort* dx)
     {
         int inputs = size.Inputs, outputs = size.Outputs;
-        float* sums = SumTaps(size, weight, DoubledTaps.Count * inputs, 4 * inputs);   // [D, 2, 2, 2, 2, C]
         // A turned weight's taps come in reverse, from the lower right pixel's on.
         var planes = new BFloat16Source[4];
         for (int plane = 0; plane < planes.Length; plane++)
             planes[plane] = new BFloat16Quarter(dy, size.Height, size.Width, outputs, row: 1 - plane / 2, column: 1 - plane % 2);
-        Run(new(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, sums, turned: true, new ProductRows(dx, inputs, null, null), default));
+        var work = new Work(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, turned: true, new ProductRows(dx, inputs, null, null), default);
+        if (!work.Find(weight, WeightForm.TurnedDoubledTaps))
+            Pack(work, SumTaps(size, weight, DoubledTaps.Count * inputs, 4 * inputs));   // [D, 2, 2, 2, 2, C]
+        Run(work);
     }
 
     /// <summary>Adds up the taps of all outputs, in shared memory.</summary>
@@ -78,11 +82,20 @@ internal static unsafe class BFloat16Convolution
         return sums;
     }
 
-    private static void Run(Work work)
+    /// <summary>Lays the weight out as the unit reads it, once for all cores.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="weight">For each phase [D, k, k, C]; turned: [C, k, k, D].</param>
+    private static void Pack(Work work, float* weight)
     {
-        Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
-        s_packed = default;
+        int blocks = work.Size.Outputs / MatrixUnit.Side;
+        Cores.Run(work.Phases * blocks, part =>
+        {
+            var (phase, output) = (part / blocks, part % blocks * MatrixUnit.Side);
+            BFloat16Layout.Weight(weight + phase * work.WeightNumbers, work.WeightSize, work.IsTurned, output, MatrixUnit.Side, work.Packed(phase, output));
+        });
     }
+
+    private static void Run(Work work) => Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplyBlock(Work work, int block, int split)
@@ -90,13 +103,6 @@ internal static unsafe class BFloat16Convolution
         var size = work.Size;
         var (first, count) = work.Outputs(split);
         var memory = new Memory(work);
-        if (s_packed != (work, split))
-        {
-            for (int phase = 0; phase < work.Phases; phase++)
-                BFloat16Layout.Weight(work.Weight + phase * work.WeightNumbers, work.WeightSize, work.IsTurned, first, count, memory.Weight + phase * work.PackedNumbers(count));
-            s_packed = (work, split);
-        }
-
         int rows = work.RowsPerBlock, top = block % work.BlocksPerImage * rows, image = block / work.BlocksPerImage * work.ImagesPerBlock;
         int images = Math.Min(work.ImagesPerBlock, size.Images - image), height = Math.Min(rows, size.Height - top);
         for (int plane = 0; plane < work.Planes.Length; plane++)
@@ -109,7 +115,7 @@ internal static unsafe class BFloat16Convolution
             int positions = SetTargets(work, phase, image, images, top, height, memory.Targets);
             SetOffsets(work, phase, offsets);
             BFloat16Blocks.Multiply(
-                work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions, offsets, work.WeightSize.Steps, memory.Weight + phase * work.PackedNumbers(count),
+                work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions, offsets, work.WeightSize.Steps, work.Packed(phase, first),
                 work.To, first, count, memory.Sums);
         }
         work.Unit.End();
@@ -197,19 +203,14 @@ internal static unsafe class BFloat16Convolution
     {
         public Memory(Work work)
         {
-            var size = work.Size;
             // In floats, each a whole number of cache lines.
-            nint weight = Lines(work.Phases * work.PackedNumbers(work.OutputsPerSplit) / 2), numbers = Lines(work.Planes.Length * work.PlaneNumbers / 2);
-            nint targets = Lines(work.BlockPositions + MatrixUnit.Side);
-            float* all = KernelMemory.Own(weight + numbers + targets + BFloat16Blocks.BlockFloats + work.Planes[0].Room);
-            Weight = (ushort*)all;
-            Pixels = (ushort*)(all += weight);
+            nint numbers = Lines(work.Planes.Length * work.PlaneNumbers / 2), targets = Lines(work.BlockPositions + MatrixUnit.Side);
+            float* all = KernelMemory.Own(numbers + targets + BFloat16Blocks.BlockFloats + work.Planes[0].Room);
+            Pixels = (ushort*)all;
             Targets = (int*)(all += numbers);
             Sums = all += targets;
             Room = all + BFloat16Blocks.BlockFloats;
         }
-
-        public ushort* Weight { get; }
 
         public ushort* Pixels { get; }
 
@@ -230,13 +231,14 @@ internal static unsafe class BFloat16Convolution
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        public Work(MatrixUnit unit, in ConvolutionSize size, Shape shape, BFloat16Source[] planes, float* weight, bool turned, ProductRows to, MomentLines moments)
+        private ushort* _packed;
+
+        public Work(MatrixUnit unit, in ConvolutionSize size, Shape shape, BFloat16Source[] planes, bool turned, ProductRows to, MomentLines moments)
         {
             Unit = unit;
             Size = size;
             Planes = planes;
             Shape = shape;
-            Weight = weight;
             IsTurned = turned;
             To = to;
             Moments = moments;
@@ -260,15 +262,8 @@ internal static unsafe class BFloat16Convolution
             }
             Blocks = (size.Images + ImagesPerBlock - 1) / ImagesPerBlock * BlocksPerImage;
             BlockPositions = ImagesPerBlock * (RowsPerBlock + 1) * Pitch;
-            // A core packs the weight of its outputs and reads the pixels of its block: for few pixels it is better to divide the outputs.
-            double pixels = (double)size.Images * size.Height * size.Width;
-            int wanted = (int)Math.Round(Math.Sqrt(PackingCost * Phases * WeightSize.Taps * size.Outputs * cores / (ReadingCost * pixels)));
-            Splits = Math.Clamp(wanted, 1, Math.Min(cores, size.Outputs / MatrixUnit.Side));
+            Splits = Math.Clamp(cores / Blocks, 1, size.Outputs / MatrixUnit.Side);
         }
-
-        /// <summary>What a number of the weight costs, and one of the image, about.</summary>
-        private const double PackingCost = 0.5;
-        private const double ReadingCost = 2.5;
 
         public MatrixUnit Unit { get; }
 
@@ -278,9 +273,6 @@ internal static unsafe class BFloat16Convolution
         public BFloat16Source[] Planes { get; }
 
         public Shape Shape { get; }
-
-        /// <summary>For each phase [D, k, k, C]; turned: [C, k, k, D].</summary>
-        public float* Weight { get; }
 
         public bool IsTurned { get; }
 
@@ -295,7 +287,7 @@ internal static unsafe class BFloat16Convolution
         public WeightSize WeightSize { get; }
 
         /// <summary>Numbers of a kernel.</summary>
-        public nint WeightNumbers => PackedNumbers(Size.Outputs);
+        public nint WeightNumbers => (nint)Size.Outputs * WeightSize.Taps * Size.Inputs;
 
         /// <summary>Pixels of a row with the zero that follows it.</summary>
         public int Pitch { get; }
@@ -315,14 +307,23 @@ internal static unsafe class BFloat16Convolution
         /// <summary>Numbers of a block's pixels in one plane, with those that whole blocks of rows read past the last.</summary>
         public nint PlaneNumbers => (BlockPositions + 2 * Pitch + 2 + MatrixUnit.Side) * (nint)Size.Inputs;
 
-        /// <summary>Parts of the outputs.</summary>
+        /// <summary>Parts of the outputs, where there are fewer blocks than cores.</summary>
         public int Splits { get; }
 
-        /// <summary>Outputs of the largest part.</summary>
-        public int OutputsPerSplit => (Size.Outputs / MatrixUnit.Side + Splits - 1) / Splits * MatrixUnit.Side;
+        /// <summary>Takes the memory of the weight as the unit reads it.</summary>
+        /// <param name="weight">The weight.</param>
+        /// <param name="form">What is made of it.</param>
+        /// <returns>Whether it lies there already.</returns>
+        public bool Find(float* weight, WeightForm form)
+        {
+            nint floats = Phases * WeightNumbers / 2;
+            float* kept = KeptWeights.Find(weight, form, floats, out bool isThere);
+            _packed = (ushort*)(kept is null ? KernelMemory.Weights(floats) : kept);
+            return isThere;
+        }
 
-        /// <summary>Numbers of a kernel, some outputs.</summary>
-        public nint PackedNumbers(int outputs) => (nint)outputs * WeightSize.Taps * Size.Inputs;
+        /// <summary>Where a phase's kernel begins as the unit reads it, from some output on.</summary>
+        public ushort* Packed(int phase, int output) => _packed + phase * WeightNumbers + (nint)output * WeightSize.Taps * Size.Inputs;
 
         /// <summary>The outputs of a part.</summary>
         public (int First, int Count) Outputs(int split)

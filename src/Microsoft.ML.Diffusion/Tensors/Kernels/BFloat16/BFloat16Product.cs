@@ -29,15 +29,19 @@ internal static unsafe class BFloat16Product
         MomentLines moments = default)
     {
         var size = new WeightSize(outputs, 1, inputs);
+        nint weightFloats = (nint)inputs * outputs / 2;
+        ushort* kept = (ushort*)KeptWeights.Find(weight, transposed ? WeightForm.TurnedTaps : WeightForm.Taps, weightFloats, out bool isThere);
+        if (kept is not null && !isThere)
+            BFloat16Layout.Weight(weight, size, transposed, 0, outputs, kept);
         object call = new();
         Cores.Run((int)((rows + Chunk - 1) / Chunk), chunk =>
         {
             nint first = (nint)chunk * Chunk;
             int count = (int)Math.Min(Chunk, rows - first);
-            float* packed = KernelMemory.Own((nint)inputs * outputs / 2 + (nint)Chunk * inputs / 2 + Chunk + BFloat16Blocks.BlockFloats);
-            float* sums = packed + (nint)inputs * outputs / 2, targets = sums + BFloat16Blocks.BlockFloats;
+            float* packed = KernelMemory.Own(weightFloats + (nint)Chunk * inputs / 2 + Chunk + BFloat16Blocks.BlockFloats);
+            float* sums = packed + weightFloats, targets = sums + BFloat16Blocks.BlockFloats;
             ushort* from = (ushort*)(targets + Chunk);
-            if (s_packed != call)
+            if (kept is null && s_packed != call)
             {
                 BFloat16Layout.Weight(weight, size, transposed, 0, outputs, (ushort*)packed);
                 s_packed = call;
@@ -49,7 +53,7 @@ internal static unsafe class BFloat16Product
             else
                 // Whole blocks are read: past the last row there may be no memory.
                 BFloat16Source.Copy(x + first * inputs, from, count * inputs);
-            Multiply(unit, size, count, from, (ushort*)packed, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
+            Multiply(unit, size, count, from, kept is null ? (ushort*)packed : kept, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);
         });

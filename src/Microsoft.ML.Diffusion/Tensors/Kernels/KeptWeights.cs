@@ -1,0 +1,83 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>What a kernel makes of a weight before it multiplies.</summary>
+internal enum WeightForm
+{
+    /// <summary>A right factor of <see cref="MatrixUnit"/>, its taps one after the other.</summary>
+    Taps,
+
+    /// <summary>The same, kernels by half a turn.</summary>
+    TurnedTaps,
+
+    /// <summary>The same of the sums that a doubled image sees (<see cref="DoubledTaps"/>).</summary>
+    DoubledTaps,
+
+    /// <summary>The same, as the gradient of such an image sees them.</summary>
+    TurnedDoubledTaps,
+
+    /// <summary>The values at the points of a tile (<see cref="IWinogradPoints{L}"/>), slice by slice.</summary>
+    Points,
+}
+
+/// <summary>
+/// Prepared weights that are kept while a network draws: all steps of a sampler multiply with the same. Its kernels find them by the address of the weight, so that only parameters are kept, whose
+/// memory nothing else can take meanwhile.
+/// </summary>
+internal sealed unsafe class KeptWeights : IDisposable
+{
+    [ThreadStatic] private static KeptWeights? s_current;
+
+    private readonly Dictionary<(nint Weight, WeightForm Form, nint Floats), nint> _prepared = [];
+    private readonly HashSet<nint> _weights = [];
+    private readonly KeptWeights? _before = s_current;
+
+    private KeptWeights()
+    {
+    }
+
+    /// <summary>Has the calling thread's kernels keep what they make of these weights, until the result is disposed, on the same thread.</summary>
+    /// <param name="parameters">Must neither change nor go meanwhile; those that are no float32 weights of convolutions on the CPU are passed over.</param>
+    public static KeptWeights Enter(IEnumerable<Tensor> parameters)
+    {
+        var kept = new KeptWeights();
+        foreach (Tensor parameter in parameters)
+        {
+            if (parameter.device_type != DeviceType.CPU || parameter.dtype != ScalarType.Float32 || parameter.dim() != 4)
+                continue;
+            // A weight that lies otherwise is copied for every product: the copy's address is nobody's.
+            using Tensor pixels = parameter.permute(0, 2, 3, 1);
+            if (pixels.is_contiguous())
+                kept._weights.Add((nint)HostMemory.Pointer(pixels));
+        }
+        return s_current = kept;
+    }
+
+    /// <summary>Where a weight is kept.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="form">What is made of it.</param>
+    /// <param name="floats">Its length; another length is another form.</param>
+    /// <param name="isThere">Whether it is there already; otherwise the caller writes it.</param>
+    /// <returns>Aligned to a cache line; null where the weight is not to be kept.</returns>
+    public static float* Find(float* weight, WeightForm form, nint floats, out bool isThere)
+    {
+        isThere = false;
+        if (s_current is not { } kept || !kept._weights.Contains((nint)weight))
+            return null;
+        ref nint place = ref CollectionsMarshal.GetValueRefOrAddDefault(kept._prepared, ((nint)weight, form, floats), out isThere);
+        if (!isThere)
+            place = (nint)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), KernelMemory.Alignment);
+        return (float*)place;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        s_current = _before;
+        foreach (nint place in _prepared.Values)
+            NativeMemory.AlignedFree((void*)place);
+        _prepared.Clear();
+    }
+}
