@@ -17,9 +17,6 @@ internal enum WeightForm
 
     /// <summary>The same, as the gradient of such an image sees them.</summary>
     TurnedDoubledTaps,
-
-    /// <summary>The values at the points of a tile (<see cref="IWinogradPoints{L}"/>), slice by slice.</summary>
-    Points,
 }
 
 /// <summary>

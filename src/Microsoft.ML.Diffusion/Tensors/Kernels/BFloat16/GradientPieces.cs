@@ -65,25 +65,35 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <summary>Adds rows to sums.</summary>
     /// <param name="rows">[count, stride].</param>
     /// <param name="count">Rows.</param>
-    /// <param name="columns">Of each, as many are added.</param>
+    /// <param name="columns">Of each, as many are added; a multiple of 32.</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="sums">[columns], added to.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected static void AddRows(ushort* rows, int count, int columns, int stride, float* sums)
     {
-        for (int c = 0; c < columns; c += Lanes512.Count)
+        for (int c = 0; c < columns; c += 2 * Lanes512.Count)
         {
-            Lanes512 even = Lanes512.Load(sums + c), odd = default;
+            // Four sums: each addition waits for the one before.
+            var (even0, even1) = NarrowElement.Ordered(sums + c);
+            Lanes512 odd0 = default, odd1 = default;
             var from = (NarrowElement*)rows + c;
             int row = 0;
             for (; row + 1 < count; row += 2, from += 2 * stride)
             {
-                even += NarrowElement.Load(from);
-                odd += NarrowElement.Load(from + stride);
+                var (a0, a1) = NarrowElement.LoadTwo(from);
+                var (b0, b1) = NarrowElement.LoadTwo(from + stride);
+                even0 += a0;
+                even1 += a1;
+                odd0 += b0;
+                odd1 += b1;
             }
             if (row < count)
-                even += NarrowElement.Load(from);
-            Lanes512.Store(even + odd, sums + c);
+            {
+                var (a0, a1) = NarrowElement.LoadTwo(from);
+                even0 += a0;
+                even1 += a1;
+            }
+            NarrowElement.StoreOrdered(even0 + odd0, even1 + odd1, sums + c);
         }
     }
 }
