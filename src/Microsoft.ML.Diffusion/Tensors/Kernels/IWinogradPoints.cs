@@ -17,7 +17,7 @@ internal unsafe interface IWinogradPoints<L>
     /// <summary>Values that a tile of an output is made of.</summary>
     static abstract int Values { get; }
 
-    /// <summary>Registers of floats that <see cref="Input"/> works in; the other transforms need no more, but <see cref="Weights"/>.</summary>
+    /// <summary>Registers of floats that transforms work in, but <see cref="Weights"/>.</summary>
     static abstract int ScratchRegisters { get; }
 
     /// <summary>Registers of floats that <see cref="Weights"/> works in.</summary>

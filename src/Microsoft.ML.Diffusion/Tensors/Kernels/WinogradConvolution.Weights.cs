@@ -33,6 +33,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
         bool turned = work.IsTurned;
         int n = L.Count, inputs = work.Size.Inputs, outputs = work.Size.Outputs, lanes = Math.Min(n, outputs - output);
         float* scratch = gathered + 9 * n * n;   // [9, n inputs, n outputs] lie before it
+        CallWeights(work, 0, output, lanes);
         for (int first = 0; first < work.Inputs; first += n)
         {
             int count = Math.Min(n, inputs - first);

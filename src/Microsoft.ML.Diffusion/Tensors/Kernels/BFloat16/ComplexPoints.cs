@@ -49,7 +49,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
 
     public static nint GradientFloats(nint tiles, int channels) => tiles * channels / 2;
 
-    public static int ScratchRegisters => 2 * 36 + 12;
+    public static int ScratchRegisters => 24;
 
     public static int WeightRegisters => 18 * N;
 
@@ -68,7 +68,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     {
         ushort* to = (ushort*)v + tile * channels + first;
         for (int c = 0; c < count; c += 2 * N, d += 2 * N, to += 2 * N)
-            InputWhole(d, N, row, count, to, 2 * stride, scratch);
+            InputWhole(d, N, row, count, to, 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -78,9 +78,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         for (int c = 0; c < count; c += N, d += N, to += 2 * N)
         {
             if (upper)
-                InputUpper(d, next, row, count, to, 2 * stride, scratch);
+                InputUpper(d, next, row, count, to, 2 * stride);
             else
-                InputLower(d, next, row, count, to, 2 * stride, scratch);
+                InputLower(d, next, row, count, to, 2 * stride);
         }
     }
 
@@ -91,9 +91,9 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         for (int c = 0; c < count; c += N, dy += N, to += 2 * N)
         {
             if (upper)
-                OutputGradientUpper(dy, next, row, count, to, 2 * stride, scratch);
+                OutputGradientUpper(dy, next, row, count, to, 2 * stride);
             else
-                OutputGradientLower(dy, next, row, count, to, 2 * stride, scratch);
+                OutputGradientLower(dy, next, row, count, to, 2 * stride);
         }
     }
 
@@ -320,73 +320,57 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         _unit.MultiplyRows(product, rows);
     }
 
+    // The transforms of pixels keep nothing in memory between their two directions: a row of values is made of pixels that are loaded once more, which costs less than storing it.
+    // Each is a method of its own, for its numbers to fit the registers.
+
     /// <summary>Bᵀ d B of two registers of pixels.</summary>
-    /// <param name="d">The first pixel.</param>
+    /// <param name="x">The first pixel.</param>
     /// <param name="second">From the first register to the second.</param>
     /// <param name="row">From a row of pixels to the next.</param>
     /// <param name="pixel">From a pixel to the next.</param>
     /// <param name="v">The first matrix.</param>
     /// <param name="stride">From a matrix to the next.</param>
-    /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void InputWhole(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void InputWhole(float* x, nint second, nint row, nint pixel, ushort* v, nint stride)
     {
-        float* x = scratch, y = scratch + 36 * N;
-        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
-        {
-            InputColumn(d, row, x);
-            InputColumn(d + second, row, y);
-        }
-        x = scratch;
-        y = scratch + 36 * N;
-        foreach (byte point in RealIndices)
-        {
-            InputRealRow<Sequence>(x + 6 * point * N, y + 6 * point * N, v, stride);
-            v += RealRow * stride;
-        }
-        InputComplexRows<Sequence>(x + 6 * Re * N, y + 6 * Re * N, v, stride, scratch + 72 * N);
+        float* y = x + second;
+        InputDifferences<Sequence>(x, y, 4 * row, pixel, v, stride);
+        InputSums<Sequence>(x, y, row, pixel, v + RealRow * stride, stride);
+        InputDifferences<Sequence>(x + 5 * row, y + 5 * row, -4 * row, pixel, v + 3 * RealRow * stride, stride);
+        InputComplexRows<Sequence>(x, y, row, pixel, v + 4 * RealRow * stride, stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void InputLower(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void InputLower(float* x, nint second, nint row, nint pixel, ushort* v, nint stride)
     {
-        // 0, 1, −1 and infinity.
-        float* x = scratch, y = scratch + 24 * N;
-        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
-        {
-            InputRealColumn(d, row, x);
-            InputRealColumn(d + second, row, y);
-        }
-        x = scratch;
-        y = scratch + 24 * N;
-        for (int i = 0; i < 3; i++, x += 6 * N, y += 6 * N, v += RealRow * stride)
-            InputRealRow<Pairs>(x, y, v, stride);
-        Pairs.Store(Vector512.Load(x) - Vector512.Load(x + 4 * N), Vector512.Load(y) - Vector512.Load(y + 4 * N), v);
-        Pairs.Store(Vector512.Load(x + 5 * N) - Vector512.Load(x + N), Vector512.Load(y + 5 * N) - Vector512.Load(y + N), v + stride);
+        float* y = x + second;
+        InputDifferences<Pairs>(x, y, 4 * row, pixel, v, stride);
+        InputSums<Pairs>(x, y, row, pixel, v + RealRow * stride, stride);
+        v += 3 * RealRow * stride;
+        x += 5 * row;
+        y += 5 * row;
+        Pairs.Store(Difference(x, -4 * row) - Difference(x + 4 * pixel, -4 * row), Difference(y, -4 * row) - Difference(y + 4 * pixel, -4 * row), v);
+        x += pixel;
+        y += pixel;
+        Pairs.Store(Difference(x + 4 * pixel, -4 * row) - Difference(x, -4 * row), Difference(y + 4 * pixel, -4 * row) - Difference(y, -4 * row), v + stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void InputUpper(float* d, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void InputUpper(float* x, nint second, nint row, nint pixel, ushort* v, nint stride)
     {
-        // i and infinity.
-        float* x = scratch, y = scratch + 18 * N;
-        for (int j = 0; j < 6; j++, d += pixel, x += N, y += N)
-        {
-            InputUpperColumn(d, row, x);
-            InputUpperColumn(d + second, row, y);
-        }
-        x = scratch;
-        y = scratch + 18 * N;
-        float* infinityX = x + 12 * N, infinityY = y + 12 * N;
-        Vector512<float> x1 = Vector512.Load(infinityX + N), x2 = Vector512.Load(infinityX + 2 * N), x3 = Vector512.Load(infinityX + 3 * N), x4 = Vector512.Load(infinityX + 4 * N);
-        Vector512<float> y1 = Vector512.Load(infinityY + N), y2 = Vector512.Load(infinityY + 2 * N), y3 = Vector512.Load(infinityY + 3 * N), y4 = Vector512.Load(infinityY + 4 * N);
+        float* y = x + second;
+        InputComplexRows<Pairs>(x, y, row, pixel, v + 5 * stride, stride);
+        x += 5 * row + pixel;
+        y += 5 * row + pixel;
+        row *= -4;
+        Vector512<float> x1 = Difference(x, row), x2 = Difference(x + pixel, row), x3 = Difference(x + 2 * pixel, row), x4 = Difference(x + 3 * pixel, row);
+        Vector512<float> y1 = Difference(y, row), y2 = Difference(y + pixel, row), y3 = Difference(y + 2 * pixel, row), y4 = Difference(y + 3 * pixel, row);
         Pairs.Store(x2 + x4 + (x1 + x3), y2 + y4 + (y1 + y3), v);
         Pairs.Store(x2 + x4 - (x1 + x3), y2 + y4 - (y1 + y3), v + stride);
         StorePixels<Pairs>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 2 * stride, stride);
-        InputComplexRows<Pairs>(x, y, v + 5 * stride, stride, scratch + 36 * N);
     }
 
-    /// <summary>The real points of six pixels; at i they are d4 − d2 and d3 − d1.</summary>
+    /// <summary>The real points of six pixels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) InputReal(
         Vector512<float> d0, Vector512<float> d1, Vector512<float> d2, Vector512<float> d3, Vector512<float> d4, Vector512<float> d5)
@@ -395,163 +379,223 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         return (d0 - d4, even + odd, even - odd, d5 - d1);
     }
 
+    /// <summary>The value at i of the same.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void InputColumn(float* d, nint row, float* to)
-    {
-        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
-        var (zero, one, minus, infinity) = InputReal(Vector512.Load(d), d1, d2, d3, d4, Vector512.Load(d + 5 * row));
-        zero.Store(to);
-        one.Store(to + 6 * N);
-        minus.Store(to + 12 * N);
-        (d4 - d2).Store(to + 18 * N);
-        (d3 - d1).Store(to + 24 * N);
-        infinity.Store(to + 30 * N);
-    }
+    private static (Vector512<float> Re, Vector512<float> Im) InputComplex(Vector512<float> d1, Vector512<float> d2, Vector512<float> d3, Vector512<float> d4) => (d4 - d2, d3 - d1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void InputRealColumn(float* d, nint row, float* to)
-    {
-        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row);
-        var (zero, one, minus, infinity) = InputReal(Vector512.Load(d), d1, d2, d3, d4, Vector512.Load(d + 5 * row));
-        zero.Store(to);
-        one.Store(to + 6 * N);
-        minus.Store(to + 12 * N);
-        infinity.Store(to + 18 * N);
-    }
+    private static Vector512<float> Difference(float* d, nint other) => Vector512.Load(d) - Vector512.Load(d + other);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void InputUpperColumn(float* d, nint row, float* to)
-    {
-        Vector512<float> d1 = Vector512.Load(d + row), d2 = Vector512.Load(d + 2 * row), d3 = Vector512.Load(d + 3 * row), d4 = Vector512.Load(d + 4 * row), d5 = Vector512.Load(d + 5 * row);
-        (d4 - d2).Store(to);
-        (d3 - d1).Store(to + 6 * N);
-        (d5 - d1).Store(to + 12 * N);
-    }
+    private static Vector512<float> Sum(float* d, nint other) => Vector512.Load(d) + Vector512.Load(d + other);
 
-    /// <summary>The row of a real point: four real numbers and a complex one.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void InputRealRow<S>(float* x, float* y, ushort* v, nint stride)
+    /// <summary>The row of 0 or of infinity, whose columns are differences of two pixels: four real numbers and a complex one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void InputDifferences<S>(float* x, float* y, nint other, nint pixel, ushort* v, nint stride)
         where S : struct, ITwoRegisters
     {
-        Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N), x4 = Vector512.Load(x + 4 * N), x5 = Vector512.Load(x + 5 * N);
-        Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N), y4 = Vector512.Load(y + 4 * N), y5 = Vector512.Load(y + 5 * N);
-        var (zeroX, oneX, minusX, infinityX) = InputReal(x0, x1, x2, x3, x4, x5);
-        var (zeroY, oneY, minusY, infinityY) = InputReal(y0, y1, y2, y3, y4, y5);
+        Vector512<float> x1 = Difference(x + pixel, other), x2 = Difference(x + 2 * pixel, other), x3 = Difference(x + 3 * pixel, other), x4 = Difference(x + 4 * pixel, other);
+        var (zeroX, oneX, minusX, infinityX) = InputReal(Difference(x, other), x1, x2, x3, x4, Difference(x + 5 * pixel, other));
+        Vector512<float> y1 = Difference(y + pixel, other), y2 = Difference(y + 2 * pixel, other), y3 = Difference(y + 3 * pixel, other), y4 = Difference(y + 4 * pixel, other);
+        var (zeroY, oneY, minusY, infinityY) = InputReal(Difference(y, other), y1, y2, y3, y4, Difference(y + 5 * pixel, other));
         S.Store(zeroX, zeroY, v);
         S.Store(oneX, oneY, v + stride);
         S.Store(minusX, minusY, v + 2 * stride);
         S.Store(infinityX, infinityY, v + 3 * stride);
-        StorePixels<S>(x4 - x2, x3 - x1, y4 - y2, y3 - y1, v + 4 * stride, stride);
+        var (reX, imX) = InputComplex(x1, x2, x3, x4);
+        var (reY, imY) = InputComplex(y1, y2, y3, y4);
+        StorePixels<S>(reX, imX, reY, imY, v + 4 * stride, stride);
     }
 
-    /// <summary>The rows of i, its real parts and after them its imaginary parts: six complex numbers.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void InputComplexRows<S>(float* x, float* y, ushort* v, nint stride, float* kept)
+    /// <summary>The rows of 1 and −1: sum and difference of what even and odd rows of pixels give.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void InputSums<S>(float* x, float* y, nint row, nint pixel, ushort* v, nint stride)
         where S : struct, ITwoRegisters
     {
-        ComplexRows(x, kept);
-        ComplexRows(y, y);
-        for (int i = 0; i < 6; i++, kept += 2 * N, y += 2 * N, v += 3 * stride)
-            StorePixels<S>(Vector512.Load(kept), Vector512.Load(kept + N), Vector512.Load(y), Vector512.Load(y + N), v, stride);
+        x += row;
+        y += row;
+        nint other = 2 * row;
+        Vector512<float> x1 = Sum(x + pixel, other), x2 = Sum(x + 2 * pixel, other), x3 = Sum(x + 3 * pixel, other), x4 = Sum(x + 4 * pixel, other);
+        var (oddZeroX, oddOneX, oddMinusX, oddInfinityX) = InputReal(Sum(x, other), x1, x2, x3, x4, Sum(x + 5 * pixel, other));
+        var (oddReX, oddImX) = InputComplex(x1, x2, x3, x4);
+        Vector512<float> y1 = Sum(y + pixel, other), y2 = Sum(y + 2 * pixel, other), y3 = Sum(y + 3 * pixel, other), y4 = Sum(y + 4 * pixel, other);
+        var (oddZeroY, oddOneY, oddMinusY, oddInfinityY) = InputReal(Sum(y, other), y1, y2, y3, y4, Sum(y + 5 * pixel, other));
+        var (oddReY, oddImY) = InputComplex(y1, y2, y3, y4);
+        x += row;
+        y += row;
+        x1 = Sum(x + pixel, other);
+        x2 = Sum(x + 2 * pixel, other);
+        x3 = Sum(x + 3 * pixel, other);
+        x4 = Sum(x + 4 * pixel, other);
+        var (zeroX, oneX, minusX, infinityX) = InputReal(Sum(x, other), x1, x2, x3, x4, Sum(x + 5 * pixel, other));
+        var (reX, imX) = InputComplex(x1, x2, x3, x4);
+        y1 = Sum(y + pixel, other);
+        y2 = Sum(y + 2 * pixel, other);
+        y3 = Sum(y + 3 * pixel, other);
+        y4 = Sum(y + 4 * pixel, other);
+        var (zeroY, oneY, minusY, infinityY) = InputReal(Sum(y, other), y1, y2, y3, y4, Sum(y + 5 * pixel, other));
+        var (reY, imY) = InputComplex(y1, y2, y3, y4);
+
+        ushort* minus = v + RealRow * stride;
+        S.Store(zeroX + oddZeroX, zeroY + oddZeroY, v);
+        S.Store(zeroX - oddZeroX, zeroY - oddZeroY, minus);
+        S.Store(oneX + oddOneX, oneY + oddOneY, v + stride);
+        S.Store(oneX - oddOneX, oneY - oddOneY, minus + stride);
+        S.Store(minusX + oddMinusX, minusY + oddMinusY, v + 2 * stride);
+        S.Store(minusX - oddMinusX, minusY - oddMinusY, minus + 2 * stride);
+        S.Store(infinityX + oddInfinityX, infinityY + oddInfinityY, v + 3 * stride);
+        S.Store(infinityX - oddInfinityX, infinityY - oddInfinityY, minus + 3 * stride);
+        StorePixels<S>(reX + oddReX, imX + oddImX, reY + oddReY, imY + oddImY, v + 4 * stride, stride);
+        StorePixels<S>(reX - oddReX, imX - oddImX, reY - oddReY, imY - oddImY, minus + 4 * stride, stride);
     }
 
-    /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of six; may be written where they lie.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void ComplexRows(float* rows, float* to)
+    /// <summary>The rows of i: complex numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void InputComplexRows<S>(float* x, float* y, nint row, nint pixel, ushort* v, nint stride)
+        where S : struct, ITwoRegisters
     {
-        Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N), a4 = Vector512.Load(rows + 4 * N);
-        Vector512<float> a5 = Vector512.Load(rows + 5 * N), b0 = Vector512.Load(rows + 6 * N), b1 = Vector512.Load(rows + 7 * N), b2 = Vector512.Load(rows + 8 * N);
-        Vector512<float> b3 = Vector512.Load(rows + 9 * N), b4 = Vector512.Load(rows + 10 * N), b5 = Vector512.Load(rows + 11 * N);
-        StoreReal(InputReal(a0, a1, a2, a3, a4, a5), InputReal(b0, b1, b2, b3, b4, b5), to);
-        StoreCorner(a4 - a2, a3 - a1, b4 - b2, b3 - b1, to + 8 * N);
+        x += 3 * row;
+        y += 3 * row;
+        nint other = -2 * row;
+        Vector512<float> x1 = Difference(x + pixel, other), x2 = Difference(x + 2 * pixel, other), x3 = Difference(x + 3 * pixel, other), x4 = Difference(x + 4 * pixel, other);
+        var (imZeroX, imOneX, imMinusX, imInfinityX) = InputReal(Difference(x, other), x1, x2, x3, x4, Difference(x + 5 * pixel, other));
+        var (irX, iiX) = InputComplex(x1, x2, x3, x4);
+        Vector512<float> y1 = Difference(y + pixel, other), y2 = Difference(y + 2 * pixel, other), y3 = Difference(y + 3 * pixel, other), y4 = Difference(y + 4 * pixel, other);
+        var (imZeroY, imOneY, imMinusY, imInfinityY) = InputReal(Difference(y, other), y1, y2, y3, y4, Difference(y + 5 * pixel, other));
+        var (irY, iiY) = InputComplex(y1, y2, y3, y4);
+        x += row;
+        y += row;
+        x1 = Difference(x + pixel, other);
+        x2 = Difference(x + 2 * pixel, other);
+        x3 = Difference(x + 3 * pixel, other);
+        x4 = Difference(x + 4 * pixel, other);
+        var (zeroX, oneX, minusX, infinityX) = InputReal(Difference(x, other), x1, x2, x3, x4, Difference(x + 5 * pixel, other));
+        var (rrX, riX) = InputComplex(x1, x2, x3, x4);
+        y1 = Difference(y + pixel, other);
+        y2 = Difference(y + 2 * pixel, other);
+        y3 = Difference(y + 3 * pixel, other);
+        y4 = Difference(y + 4 * pixel, other);
+        var (zeroY, oneY, minusY, infinityY) = InputReal(Difference(y, other), y1, y2, y3, y4, Difference(y + 5 * pixel, other));
+        var (rrY, riY) = InputComplex(y1, y2, y3, y4);
+
+        StorePixels<S>(zeroX, imZeroX, zeroY, imZeroY, v, stride);
+        StorePixels<S>(oneX, imOneX, oneY, imOneY, v + 3 * stride, stride);
+        StorePixels<S>(minusX, imMinusX, minusY, imMinusY, v + 6 * stride, stride);
+        StorePixels<S>(infinityX, imInfinityX, infinityY, imInfinityY, v + 9 * stride, stride);
+        StorePixels<S>(rrX - iiX, riX + irX, rrY - iiY, riY + irY, v + 12 * stride, stride);
+        StorePixels<S>(rrX + iiX, irX - riX, rrY + iiY, irY - riY, v + 15 * stride, stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void OutputGradientLower(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    private static void OutputGradientLower(float* x, nint second, nint row, nint pixel, ushort* v, nint stride)
     {
-        // 0, 1, −1 and infinity.
-        float* x = scratch, y = scratch + 16 * N;
-        for (int j = 0; j < 4; j++, dy += pixel, x += N, y += N)
-        {
-            OutputGradientRealColumn(dy, row, x);
-            OutputGradientRealColumn(dy + second, row, y);
-        }
-        x = scratch;
-        y = scratch + 16 * N;
-        for (int i = 0; i < 3; i++, x += 4 * N, y += 4 * N, v += RealRow * stride)
-        {
-            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + N), x2 = Vector512.Load(x + 2 * N), x3 = Vector512.Load(x + 3 * N);
-            Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + N), y2 = Vector512.Load(y + 2 * N), y3 = Vector512.Load(y + 3 * N);
-            var (zeroX, oneX, minusX, infinityX) = OutputGradientReal(x0, x1, x2, x3);
-            var (zeroY, oneY, minusY, infinityY) = OutputGradientReal(y0, y1, y2, y3);
-            Pairs.Store(zeroX, zeroY, v);
-            Pairs.Store(oneX, oneY, v + stride);
-            Pairs.Store(minusX, minusY, v + 2 * stride);
-            Pairs.Store(infinityX, infinityY, v + 3 * stride);
-            StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 4 * stride, stride);
-        }
+        float* y = x + second;
+        Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + pixel), x2 = Vector512.Load(x + 2 * pixel), x3 = Vector512.Load(x + 3 * pixel);
+        var (zeroX, oneX, minusX, infinityX) = OutputGradientReal(x0, x1, x2, x3);
+        Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + pixel), y2 = Vector512.Load(y + 2 * pixel), y3 = Vector512.Load(y + 3 * pixel);
+        var (zeroY, oneY, minusY, infinityY) = OutputGradientReal(y0, y1, y2, y3);
+        Pairs.Store(zeroX, zeroY, v);
+        Pairs.Store(oneX, oneY, v + stride);
+        Pairs.Store(minusX, minusY, v + 2 * stride);
+        Pairs.Store(infinityX, infinityY, v + 3 * stride);
+        StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 4 * stride, stride);
+        OutputGradientSums(x, y, row, pixel, v + RealRow * stride, stride);
+        v += 3 * RealRow * stride;
+        x += 3 * row;
+        y += 3 * row;
         Pairs.Store(Vector512.Load(x), Vector512.Load(y), v);
-        Pairs.Store(Vector512.Load(x + 3 * N), Vector512.Load(y + 3 * N), v + stride);
+        Pairs.Store(Vector512.Load(x + 3 * pixel), Vector512.Load(y + 3 * pixel), v + stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void OutputGradientUpper(float* dy, nint second, nint row, nint pixel, ushort* v, nint stride, float* scratch)
+    private static void OutputGradientUpper(float* x, nint second, nint row, nint pixel, ushort* v, nint stride)
     {
-        // i and infinity.
-        float* x = scratch, y = scratch + 12 * N;
-        for (int j = 0; j < 4; j++, dy += pixel, x += N, y += N)
-        {
-            OutputGradientUpperColumn(dy, row, x);
-            OutputGradientUpperColumn(dy + second, row, y);
-        }
-        x = scratch;
-        y = scratch + 12 * N;
-        float* infinityX = x + 8 * N, infinityY = y + 8 * N;
-        Vector512<float> x0 = Vector512.Load(infinityX), x1 = Vector512.Load(infinityX + N), x2 = Vector512.Load(infinityX + 2 * N), x3 = Vector512.Load(infinityX + 3 * N);
-        Vector512<float> y0 = Vector512.Load(infinityY), y1 = Vector512.Load(infinityY + N), y2 = Vector512.Load(infinityY + 2 * N), y3 = Vector512.Load(infinityY + 3 * N);
+        float* y = x + second;
+        OutputGradientComplexRows(x, y, row, pixel, v + 5 * stride, stride);
+        x += 3 * row;
+        y += 3 * row;
+        Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + pixel), x2 = Vector512.Load(x + 2 * pixel), x3 = Vector512.Load(x + 3 * pixel);
+        Vector512<float> y0 = Vector512.Load(y), y1 = Vector512.Load(y + pixel), y2 = Vector512.Load(y + 2 * pixel), y3 = Vector512.Load(y + 3 * pixel);
         Pairs.Store(x0 + x2 + (x1 + x3), y0 + y2 + (y1 + y3), v);
         Pairs.Store(x0 + x2 - (x1 + x3), y0 + y2 - (y1 + y3), v + stride);
         StoreGradient(x0 - x2, x3 - x1, y0 - y2, y3 - y1, v + 2 * stride, stride);
-
-        float* numbersX = scratch + 24 * N, numbersY = scratch + 36 * N;
-        OutputGradientComplexRows(x, numbersX);
-        OutputGradientComplexRows(y, numbersY);
-        v += 5 * stride;
-        for (int i = 0; i < 6; i++, numbersX += 2 * N, numbersY += 2 * N, v += 3 * stride)
-            StoreGradient(Vector512.Load(numbersX), Vector512.Load(numbersX + N), Vector512.Load(numbersY), Vector512.Load(numbersY + N), v, stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputGradientRealColumn(float* dy, nint row, float* to)
+    /// <summary>The rows of 1 and −1: sum and difference of what even and odd rows of pixels give.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void OutputGradientSums(float* x, float* y, nint row, nint pixel, ushort* v, nint stride)
     {
-        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row);
-        var (zero, one, minus, infinity) = OutputGradientReal(y0, y1, y2, y3);
-        zero.Store(to);
-        one.Store(to + 4 * N);
-        minus.Store(to + 8 * N);
-        infinity.Store(to + 12 * N);
+        nint other = 2 * row;
+        Vector512<float> x0 = Sum(x, other), x1 = Sum(x + pixel, other), x2 = Sum(x + 2 * pixel, other), x3 = Sum(x + 3 * pixel, other);
+        var (zeroX, oneX, minusX, infinityX) = OutputGradientReal(x0, x1, x2, x3);
+        var (reX, imX) = OutputGradientComplex(x0, x1, x2, x3);
+        Vector512<float> y0 = Sum(y, other), y1 = Sum(y + pixel, other), y2 = Sum(y + 2 * pixel, other), y3 = Sum(y + 3 * pixel, other);
+        var (zeroY, oneY, minusY, infinityY) = OutputGradientReal(y0, y1, y2, y3);
+        var (reY, imY) = OutputGradientComplex(y0, y1, y2, y3);
+        x += row;
+        y += row;
+        x0 = Sum(x, other);
+        x1 = Sum(x + pixel, other);
+        x2 = Sum(x + 2 * pixel, other);
+        x3 = Sum(x + 3 * pixel, other);
+        var (oddZeroX, oddOneX, oddMinusX, oddInfinityX) = OutputGradientReal(x0, x1, x2, x3);
+        var (oddReX, oddImX) = OutputGradientComplex(x0, x1, x2, x3);
+        y0 = Sum(y, other);
+        y1 = Sum(y + pixel, other);
+        y2 = Sum(y + 2 * pixel, other);
+        y3 = Sum(y + 3 * pixel, other);
+        var (oddZeroY, oddOneY, oddMinusY, oddInfinityY) = OutputGradientReal(y0, y1, y2, y3);
+        var (oddReY, oddImY) = OutputGradientComplex(y0, y1, y2, y3);
+
+        ushort* minus = v + RealRow * stride;
+        Pairs.Store(zeroX + oddZeroX, zeroY + oddZeroY, v);
+        Pairs.Store(zeroX - oddZeroX, zeroY - oddZeroY, minus);
+        Pairs.Store(oneX + oddOneX, oneY + oddOneY, v + stride);
+        Pairs.Store(oneX - oddOneX, oneY - oddOneY, minus + stride);
+        Pairs.Store(minusX + oddMinusX, minusY + oddMinusY, v + 2 * stride);
+        Pairs.Store(minusX - oddMinusX, minusY - oddMinusY, minus + 2 * stride);
+        Pairs.Store(infinityX + oddInfinityX, infinityY + oddInfinityY, v + 3 * stride);
+        Pairs.Store(infinityX - oddInfinityX, infinityY - oddInfinityY, minus + 3 * stride);
+        StoreGradient(reX + oddReX, imX + oddImX, reY + oddReY, imY + oddImY, v + 4 * stride, stride);
+        StoreGradient(reX - oddReX, imX - oddImX, reY - oddReY, imY - oddImY, minus + 4 * stride, stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputGradientUpperColumn(float* dy, nint row, float* to)
+    /// <summary>The rows of i: complex numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void OutputGradientComplexRows(float* x, float* y, nint row, nint pixel, ushort* v, nint stride)
     {
-        Vector512<float> y0 = Vector512.Load(dy), y1 = Vector512.Load(dy + row), y2 = Vector512.Load(dy + 2 * row), y3 = Vector512.Load(dy + 3 * row);
-        (y0 - y2).Store(to);
-        (y3 - y1).Store(to + 4 * N);
-        y3.Store(to + 8 * N);
+        nint other = 2 * row;
+        Vector512<float> x0 = Difference(x, other), x1 = Difference(x + pixel, other), x2 = Difference(x + 2 * pixel, other), x3 = Difference(x + 3 * pixel, other);
+        var (zeroX, oneX, minusX, infinityX) = OutputGradientReal(x0, x1, x2, x3);
+        var (rrX, riX) = OutputGradientComplex(x0, x1, x2, x3);
+        Vector512<float> y0 = Difference(y, other), y1 = Difference(y + pixel, other), y2 = Difference(y + 2 * pixel, other), y3 = Difference(y + 3 * pixel, other);
+        var (zeroY, oneY, minusY, infinityY) = OutputGradientReal(y0, y1, y2, y3);
+        var (rrY, riY) = OutputGradientComplex(y0, y1, y2, y3);
+        x += 3 * row;
+        y += 3 * row;
+        other = -other;
+        x0 = Difference(x, other);
+        x1 = Difference(x + pixel, other);
+        x2 = Difference(x + 2 * pixel, other);
+        x3 = Difference(x + 3 * pixel, other);
+        var (imZeroX, imOneX, imMinusX, imInfinityX) = OutputGradientReal(x0, x1, x2, x3);
+        var (irX, iiX) = OutputGradientComplex(x0, x1, x2, x3);
+        y0 = Difference(y, other);
+        y1 = Difference(y + pixel, other);
+        y2 = Difference(y + 2 * pixel, other);
+        y3 = Difference(y + 3 * pixel, other);
+        var (imZeroY, imOneY, imMinusY, imInfinityY) = OutputGradientReal(y0, y1, y2, y3);
+        var (irY, iiY) = OutputGradientComplex(y0, y1, y2, y3);
+
+        StoreGradient(zeroX, imZeroX, zeroY, imZeroY, v, stride);
+        StoreGradient(oneX, imOneX, oneY, imOneY, v + 3 * stride, stride);
+        StoreGradient(minusX, imMinusX, minusY, imMinusY, v + 6 * stride, stride);
+        StoreGradient(infinityX, imInfinityX, infinityY, imInfinityY, v + 9 * stride, stride);
+        StoreGradient(rrX - iiX, riX + irX, rrY - iiY, riY + irY, v + 12 * stride, stride);
+        StoreGradient(rrX + iiX, irX - riX, rrY + iiY, irY - riY, v + 15 * stride, stride);
     }
 
-    /// <summary>The numbers at (i, 0), (i, 1), (i, −1), (i, ∞), (i, i) and (i, −i), from two rows of four.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OutputGradientComplexRows(float* rows, float* to)
-    {
-        Vector512<float> a0 = Vector512.Load(rows), a1 = Vector512.Load(rows + N), a2 = Vector512.Load(rows + 2 * N), a3 = Vector512.Load(rows + 3 * N);
-        Vector512<float> b0 = Vector512.Load(rows + 4 * N), b1 = Vector512.Load(rows + 5 * N), b2 = Vector512.Load(rows + 6 * N), b3 = Vector512.Load(rows + 7 * N);
-        StoreReal(OutputGradientReal(a0, a1, a2, a3), OutputGradientReal(b0, b1, b2, b3), to);
-        StoreCorner(a0 - a2, a3 - a1, b0 - b2, b3 - b1, to + 8 * N);
-    }
-
-    /// <summary>The real points of four pixels' gradients; at i they are y0 − y2 and y3 − y1.</summary>
+    /// <summary>The real points of four pixels' gradients.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) OutputGradientReal(
         Vector512<float> y0, Vector512<float> y1, Vector512<float> y2, Vector512<float> y3)
@@ -559,6 +603,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
         Vector512<float> even = y0 + y2, odd = y1 + y3;
         return (y0, even + odd, even - odd, y3);
     }
+
+    /// <summary>The value at i of the same.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector512<float> Re, Vector512<float> Im) OutputGradientComplex(Vector512<float> y0, Vector512<float> y1, Vector512<float> y2, Vector512<float> y3) => (y0 - y2, y3 - y1);
 
     /// <summary>Of two inputs, whose numbers lie 18 registers apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -691,10 +739,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     private static void StorePixels<S>(Vector512<float> a, Vector512<float> b, Vector512<float> secondA, Vector512<float> secondB, ushort* v, nint stride)
         where S : struct, ITwoRegisters
     {
-        Vector512<float> twice = b + b, secondTwice = secondB + secondB;
+        Vector512<float> two = Vector512.Create(2f), minusTwo = Vector512.Create(-2f);
         S.Store(a, secondA, v);
-        S.Store(a + twice, secondA + secondTwice, v + stride);
-        S.Store(a - twice, secondA - secondTwice, v + 2 * stride);
+        S.Store(Vector512.FusedMultiplyAdd(b, two, a), Vector512.FusedMultiplyAdd(secondB, two, secondA), v + stride);
+        S.Store(Vector512.FusedMultiplyAdd(b, minusTwo, a), Vector512.FusedMultiplyAdd(secondB, minusTwo, secondA), v + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -711,38 +759,10 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreGradient(Vector512<float> p, Vector512<float> q, Vector512<float> secondP, Vector512<float> secondQ, ushort* v, nint stride)
     {
-        Vector512<float> twice = q + q, secondTwice = secondQ + secondQ;
+        Vector512<float> two = Vector512.Create(2f), minusTwo = Vector512.Create(-2f);
         Pairs.Store(p, secondP, v);
-        Pairs.Store(p - twice, secondP - secondTwice, v + stride);
-        Pairs.Store(p + twice, secondP + secondTwice, v + 2 * stride);
-    }
-
-    /// <summary>What the row of i holds at the real points: the real parts' row and the imaginary parts' as numbers.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreReal(
-        (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) re,
-        (Vector512<float> Zero, Vector512<float> One, Vector512<float> Minus, Vector512<float> Infinity) im,
-        float* to)
-    {
-        StoreTwo(re.Zero, im.Zero, to);
-        StoreTwo(re.One, im.One, to + 2 * N);
-        StoreTwo(re.Minus, im.Minus, to + 4 * N);
-        StoreTwo(re.Infinity, im.Infinity, to + 6 * N);
-    }
-
-    /// <summary>The numbers at (i, i) and (i, −i), from the real and imaginary parts of both directions.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreCorner(Vector512<float> rr, Vector512<float> ri, Vector512<float> ir, Vector512<float> ii, float* to)
-    {
-        StoreTwo(rr - ii, ri + ir, to);
-        StoreTwo(rr + ii, ir - ri, to + 2 * N);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreTwo(Vector512<float> re, Vector512<float> im, float* to)
-    {
-        re.Store(to);
-        im.Store(to + N);
+        Pairs.Store(Vector512.FusedMultiplyAdd(q, minusTwo, p), Vector512.FusedMultiplyAdd(secondQ, minusTwo, secondP), v + stride);
+        Pairs.Store(Vector512.FusedMultiplyAdd(q, two, p), Vector512.FusedMultiplyAdd(secondQ, two, secondP), v + 2 * stride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
