@@ -57,6 +57,7 @@ internal static class KernelData
     public static unsafe void Poison(int floats)
     {
         new Span<float>(KernelMemory.Shared(floats), floats).Fill(float.NaN);
+        new Span<float>(KernelMemory.Weights(floats), floats).Fill(float.NaN);
         new Span<float>(KernelMemory.Own(floats), floats).Fill(float.NaN);
     }
 

@@ -127,10 +127,12 @@ internal static unsafe class BFloat16Layout
         {
             for (int tap = 0; tap < size.Taps; tap++, to += (nint)size.Inputs * MatrixUnit.Side)
             {
+                // The next tap's numbers lie beside these; on pages of its own each, so that a processor does not see them coming.
+                bool last = tap + 1 == size.Taps;
                 if (turned)
-                    TurnedBlock(weight + (nint)(size.Taps - 1 - tap) * size.Outputs + block, (nint)size.Taps * size.Outputs, size.Inputs, to);
+                    TurnedBlock(weight + (nint)(size.Taps - 1 - tap) * size.Outputs + block, (nint)size.Taps * size.Outputs, size.Inputs, to, last ? 0 : -size.Outputs);
                 else
-                    Block(weight + ((nint)block * size.Taps + tap) * size.Inputs, (nint)size.Taps * size.Inputs, size.Inputs, to);
+                    Block(weight + ((nint)block * size.Taps + tap) * size.Inputs, (nint)size.Taps * size.Inputs, size.Inputs, to, last ? 0 : size.Inputs);
             }
         }
     }
@@ -140,8 +142,9 @@ internal static unsafe class BFloat16Layout
     /// <param name="stride">From a column to the next.</param>
     /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
     /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    /// <param name="next">From each number to one that is called from memory meanwhile.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Block(float* from, nint stride, int inputs, ushort* to)
+    public static void Block(float* from, nint stride, int inputs, ushort* to, nint next)
     {
         uint* square = stackalloc uint[Lanes * Lanes];
         for (int input = 0; input < inputs; input += MatrixUnit.Depth)
@@ -149,7 +152,12 @@ internal static unsafe class BFloat16Layout
             for (int half = 0; half < MatrixUnit.Side; half += Lanes, to += MatrixUnit.StepNumbers / 2)
             {
                 for (int column = 0; column < Lanes; column++)
-                    Row(from + (half + column) * stride + input, MatrixUnit.Depth, (ushort*)(square + column * Lanes));
+                {
+                    float* numbers = from + (half + column) * stride + input;
+                    Diffusion.Lanes.Prefetch(numbers + next);
+                    Diffusion.Lanes.Prefetch(numbers + next + Lanes);
+                    Row(numbers, MatrixUnit.Depth, (ushort*)(square + column * Lanes));
+                }
                 Lanes512.Transpose((float*)square, Lanes, (float*)to, Lanes);
             }
         }
@@ -160,8 +168,9 @@ internal static unsafe class BFloat16Layout
     /// <param name="stride">From a row to the next.</param>
     /// <param name="inputs">Rows of the factor, a multiple of 32.</param>
     /// <param name="to">[inputs / 32, 2, 16, 16, 2], written.</param>
+    /// <param name="next">From each number to one that is called from memory meanwhile.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void TurnedBlock(float* from, nint stride, int inputs, ushort* to)
+    public static void TurnedBlock(float* from, nint stride, int inputs, ushort* to, nint next)
     {
         for (int input = 0; input < inputs; input += MatrixUnit.Depth)
         {
@@ -169,7 +178,11 @@ internal static unsafe class BFloat16Layout
             {
                 float* row = from + input * stride + half;
                 for (int pair = 0; pair < Lanes; pair++, row += 2 * stride)
+                {
+                    Diffusion.Lanes.Prefetch(row + next);
+                    Diffusion.Lanes.Prefetch(row + stride + next);
                     Pair(Vector512.Load(row), Vector512.Load(row + stride)).Store((uint*)(to + pair * 2 * Lanes));
+                }
             }
         }
     }

@@ -80,6 +80,9 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
             int row = 0;
             for (; row + 1 < count; row += 2, from += 2 * stride)
             {
+                // As many rows further on lie those that are laid out next.
+                Lanes.Prefetch(from + (nint)count * stride);
+                Lanes.Prefetch(from + (nint)(count + 1) * stride);
                 var (a0, a1) = NarrowElement.LoadTwo(from);
                 var (b0, b1) = NarrowElement.LoadTwo(from + stride);
                 even0 += a0;

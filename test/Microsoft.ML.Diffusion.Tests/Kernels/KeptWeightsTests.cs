@@ -1,0 +1,125 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion.Tests;
+
+/// <summary>Weights that are kept in the form that a kernel multiplies with: whose, how long, and that results are the same.</summary>
+[TestClass]
+public sealed unsafe class KeptWeightsTests
+{
+    private const int Inputs = 64, Outputs = 32, Images = 2, Side = 8;
+
+    [TestMethod]
+    [DynamicData(nameof(Operators))]
+    public void WhatIsKeptIsMultipliedWithUntilTheEnd(string unit, Operator of)
+    {
+        using Tensor weight = Weight(of == Operator.Product ? 1 : 3);
+        float[] before = Run(unit, of, weight);
+        using (KeptWeights.Enter([weight]))
+        {
+            CollectionAssert.AreEqual(before, Run(unit, of, weight), "the first time");
+            CollectionAssert.AreEqual(before, Run(unit, of, weight), "the second time");
+            weight.mul_(2);
+            CollectionAssert.AreEqual(before, Run(unit, of, weight), "it was not packed again");
+        }
+        CollectionAssert.AreEqual(before.Select(value => 2 * value).ToArray(), Run(unit, of, weight), "afterwards it is");
+    }
+
+    [TestMethod]
+    [DynamicData(nameof(Operators))]
+    public void AnothersWeightsAreNotKept(string unit, Operator of)
+    {
+        using Tensor kept = Weight(of == Operator.Product ? 1 : 3), other = kept.clone();
+        float[] before = Run(unit, of, kept);
+        using (KeptWeights.Enter([kept]))
+        {
+            Run(unit, of, kept);
+            Run(unit, of, other);
+            other.mul_(2);
+            CollectionAssert.AreEqual(before.Select(value => 2 * value).ToArray(), Run(unit, of, other));
+        }
+    }
+
+    [TestMethod]
+    public void OnlyWeightsOfConvolutionsThatLieAsKernelsReadThemAreKept()
+    {
+        using Tensor weight = Weight(3), planes = weight.contiguous(), narrow = weight.to(ScalarType.BFloat16), row = zeros(64);
+        using (KeptWeights.Enter([weight, planes, narrow, row]))
+        {
+            Assert.IsTrue(IsKept(weight));
+            Assert.IsFalse(IsKept(planes), "planes");
+            Assert.IsFalse(IsKept(narrow), "bfloat16");
+            Assert.IsFalse(IsKept(row), "a row");
+            using (KeptWeights.Enter([]))
+                Assert.IsFalse(IsKept(weight), "another's turn");
+            Assert.IsTrue(IsKept(weight), "its own again");
+        }
+        Assert.IsFalse(IsKept(weight), "afterwards");
+
+        static bool IsKept(Tensor tensor)
+        {
+            using Tensor asItLies = tensor.is_contiguous() ? tensor.alias() : ChannelsLast.Pixels(tensor);
+            return KeptWeights.Find(HostMemory.Pointer(asItLies), WeightForm.Taps, 16, out _) is not null;
+        }
+    }
+
+    [TestMethod]
+    public void EachFormAndLengthIsKeptByItself()
+    {
+        using Tensor weight = Weight(3), kernel = ChannelsLast.Pixels(weight);
+        using (KeptWeights.Enter([weight]))
+        {
+            float* at = HostMemory.Pointer(kernel), taps = KeptWeights.Find(at, WeightForm.Taps, 16, out bool isThere);
+            Assert.IsFalse(isThere);
+            Assert.AreEqual(0, (nint)taps % 64);
+            Assert.AreNotEqual((nint)taps, (nint)KeptWeights.Find(at, WeightForm.DoubledTaps, 16, out isThere));
+            Assert.IsFalse(isThere);
+            Assert.AreNotEqual((nint)taps, (nint)KeptWeights.Find(at, WeightForm.Taps, 32, out isThere));
+            Assert.IsFalse(isThere);
+            Assert.AreEqual((nint)taps, (nint)KeptWeights.Find(at, WeightForm.Taps, 16, out isThere));
+            Assert.IsTrue(isThere);
+        }
+    }
+
+    /// <summary>What multiplies with a weight.</summary>
+    public enum Operator
+    {
+        /// <summary>A 3x3 convolution.</summary>
+        Convolution,
+
+        /// <summary>The same of images that it doubles.</summary>
+        Doubled,
+
+        /// <summary>A 1x1 convolution.</summary>
+        Product,
+    }
+
+    private static IEnumerable<object[]> Operators => TestedUnits.Names.SelectMany(unit => Enum.GetValues<Operator>().Select(of => (object[])[unit, of]));
+
+    /// <summary>[D, C, side, side], channels last in memory.</summary>
+    private static Tensor Weight(int side)
+    {
+        using Tensor numbers = tensor(KernelData.Numbers(1, Outputs * side * side * Inputs), [Outputs, side, side, Inputs]);
+        return numbers.permute(0, 3, 1, 2);
+    }
+
+    private static float[] Run(string unit, Operator of, Tensor weight)
+    {
+        MatrixUnit multiplies = TestedUnits.Of(unit);
+        using Tensor kernel = ChannelsLast.Pixels(weight);
+        float* w = HostMemory.Pointer(kernel);
+        int pixels = Images * Side * Side;
+        ushort[] x = [.. KernelData.Numbers(2, pixels * Inputs).Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))], y = new ushort[4 * pixels * Outputs];
+        var size = new ConvolutionSize(Images, Side, Side, Inputs, Outputs);
+        fixed (ushort* from = x, to = y)
+        {
+            var image = new BFloat16Image(from, Side, Side, Inputs);
+            if (of == Operator.Convolution)
+                BFloat16Convolution.Apply(multiplies, size, image, w, turned: false, null, null, to);
+            else if (of == Operator.Doubled)
+                BFloat16Convolution.ApplyDoubled(multiplies, size, image, w, null, null, to);
+            else
+                BFloat16Product.Apply(multiplies, pixels, Inputs, Outputs, from, null, w, transposed: false, null, null, to);
+        }
+        return [.. y.Select(WrittenOutUnit.Widen)];
+    }
+}
