@@ -66,10 +66,12 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         }
         float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]);
         int lanes = LanesFor(size);
-        if (lanes == 16)
+        if (lanes == 16 && Int16Products.Take(size.Width, size.Positions))
+            AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        else if (lanes == 16)
             AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes256, Int16Factors>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+            AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else if (lanes == 8)
             AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else
@@ -86,10 +88,12 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
             return;
         }
         int lanes = LanesFor(size);
-        if (lanes == 16)
+        if (lanes == 16 && Int16Products.Take(size.Width, size.Positions))
+            AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+        else if (lanes == 16)
             AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes256, Int16Factors>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
+            AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else if (lanes == 8)
             AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
         else

@@ -25,7 +25,7 @@ public sealed unsafe class AttentionKernelTests
         }
     }
 
-    private static IEnumerable<object[]> ShapesOfEight => Shapes.Where(shape => (int)shape[0] == 8);
+    private static IEnumerable<object[]> ShapesOfIntegers => Shapes.Where(shape => (int)shape[0] >= 8);
 
     [TestMethod]
     [DynamicData(nameof(Shapes))]
@@ -37,7 +37,7 @@ public sealed unsafe class AttentionKernelTests
     }
 
     [TestMethod]
-    [DynamicData(nameof(ShapesOfEight))]
+    [DynamicData(nameof(ShapesOfIntegers))]
     public void InIntegersItIsTheSameToFewerDigits(int lanes, int images, int positions, int heads, int width)
     {
         if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
@@ -121,7 +121,8 @@ public sealed unsafe class AttentionKernelTests
         Tensor slope = dy.to(float32), dqkv = full(qkv.shape, float.NaN);
         KernelData.Poison(100_000);
         Backward backward = integers
-            ? AttentionKernel<Lanes256, Int16Factors>.Backward
+            ? KernelData.For<Backward>(
+                lanes, AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Backward, AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Backward, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward)
             : KernelData.For<Backward>(
                 lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward);
         backward(
@@ -139,7 +140,8 @@ public sealed unsafe class AttentionKernelTests
     {
         KernelData.Poison(100_000);
         Forward forward = integers
-            ? AttentionKernel<Lanes256, Int16Factors>.Apply
+            ? KernelData.For<Forward>(
+                lanes, AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Apply, AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Apply, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply)
             : KernelData.For<Forward>(
                 lanes, AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply, AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply, AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply);
         forward(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), normalizers is null ? null : HostMemory.Pointer(normalizers));

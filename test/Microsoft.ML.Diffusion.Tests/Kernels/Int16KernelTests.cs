@@ -1,8 +1,16 @@
 namespace Microsoft.ML.Diffusion.Tests;
 
-/// <summary>Products and convolutions of float32 that are multiplied in 16-bit integers, against the definition in double. Processors without AVX2 never do.</summary>
+/// <summary>The tests over registers of 256 bits.</summary>
 [TestClass]
-public sealed unsafe class Int16KernelTests
+public sealed class Int16KernelTestsOf256Bits() : Int16KernelTests(8);
+
+/// <summary>The tests over registers of 512 bits: with AVX512_VNNI, where it is there.</summary>
+[TestClass]
+public sealed class Int16KernelTestsOf512Bits() : Int16KernelTests(16);
+
+/// <summary>Products and convolutions of float32 that are multiplied in 16-bit integers, against the definition in double. Processors without AVX2 never do.</summary>
+/// <param name="lanes">Numbers of 32 bits of a register.</param>
+public abstract unsafe class Int16KernelTests(int lanes)
 {
     /// <summary>Of the largest number: 15 bits a block, of which the longest number of many seldom takes all.</summary>
     private const double Tolerance = 3e-4;
@@ -55,7 +63,7 @@ public sealed unsafe class Int16KernelTests
     [DataRow(float.NegativeInfinity)]
     public void WhatIsNoNumberIsNoneAfterwards(float number)
     {
-        int rows = 6, inputs = 136, outputs = 16;
+        int rows = 6, inputs = Whole(136), outputs = 16;
         foreach (bool inWeight in (bool[])[false, true])
         {
             float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
@@ -68,16 +76,16 @@ public sealed unsafe class Int16KernelTests
 
     [TestMethod]
     public void BlocksOfZerosGiveZeros() =>
-        CollectionAssert.AreEqual(new float[6 * 16], Multiply(6, 136, 16, new float[6 * 136], false, KernelData.Numbers(2, 136 * 16), false, null, null));
+        CollectionAssert.AreEqual(new float[6 * 16], Multiply(6, Whole(136), 16, new float[6 * Whole(136)], false, KernelData.Numbers(2, Whole(136) * 16), false, null, null));
 
     [TestMethod]
     public void TheLargestNumbersThereAreDoNotOverflow()
     {
         // Equal numbers are the longest sums that Cauchy and Schwarz allow.
-        foreach (int inputs in s_lengths)
+        foreach (int inputs in s_lengths.Select(Whole))
         {
-            float[] x = [.. Enumerable.Repeat(1.999f, 4 * inputs)], weight = [.. Enumerable.Repeat(-1.999f, 8 * inputs)];
-            foreach (float sum in Multiply(4, inputs, 8, x, false, weight, false, null, null))
+            float[] x = [.. Enumerable.Repeat(1.999f, 4 * inputs)], weight = [.. Enumerable.Repeat(-1.999f, lanes * inputs)];
+            foreach (float sum in Multiply(4, inputs, lanes, x, false, weight, false, null, null))
                 Assert.AreEqual(-1.999 * 1.999 * inputs, sum, 1e-3 * inputs);
         }
     }
@@ -87,9 +95,9 @@ public sealed unsafe class Int16KernelTests
     {
         foreach (int rows in (int[])[4, 6, 58, 62, 130])
         {
-            foreach (int inputs in s_lengths)
+            foreach (int inputs in s_lengths.Select(Whole))
             {
-                int outputs = 8 * (1 + (rows + inputs) / 8 % 5);
+                int outputs = lanes * (1 + (rows + inputs) / 8 % 5);
                 float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
                 float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Numbers(4, rows * outputs);
                 foreach (bool transposed in (bool[])[false, true])
@@ -112,7 +120,7 @@ public sealed unsafe class Int16KernelTests
     {
         foreach (int rows in (int[])[4, 6, 62, 128, 130, 258])
         {
-            foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (40, 56), (136, 64)])
+            foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (Whole(40), Whole(56)), (Whole(136), 64)])
             {
                 float[] x = KernelData.Numbers(1, rows * inputs), dy = KernelData.Numbers(2, rows * outputs);
                 var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
@@ -121,7 +129,7 @@ public sealed unsafe class Int16KernelTests
                     string what = $"{rows} rows, {inputs} to {outputs}, source: {source}";
                     var (dWeight, dBias) = Differentiate(rows, inputs, outputs, x, source, dy);
                     Assert.IsLessThan(Tolerance, KernelData.Error(weight, dWeight), what);
-                    Assert.IsLessThan(2e-6, KernelData.Error(bias, dBias), what);
+                    Assert.IsLessThan(2e-6, KernelData.Error(bias, dBias!), what);
                 }
             }
         }
@@ -130,7 +138,7 @@ public sealed unsafe class Int16KernelTests
     [TestMethod]
     public void NothingIsLostOfSmallWholeNumbers()
     {
-        int rows = 130, inputs = 136, outputs = 40;
+        int rows = 130, inputs = Whole(136), outputs = Whole(40);
         float[] x = Wholes(1, rows * inputs), weight = Wholes(2, inputs * outputs), dy = Wholes(3, rows * outputs);
         CollectionAssert.AreEqual(
             WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, false).Select(value => (float)value).ToArray(), Multiply(rows, inputs, outputs, x, true, weight, false, null, null));
@@ -165,7 +173,7 @@ public sealed unsafe class Int16KernelTests
         var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, x, dy);
         var (got, bias) = Differentiate(size, x, dy);
         Assert.IsLessThan(ConvolutionTolerance, KernelData.Error(want, got));
-        Assert.IsLessThan(1e-5, KernelData.Error(wantBias, bias), "bias");
+        Assert.IsLessThan(1e-5, KernelData.Error(wantBias, bias!), "bias");
     }
 
     /// <summary>bfloat16 is 0.15 % away with nine taps and 0.34 % at complex points.</summary>
@@ -266,15 +274,22 @@ public sealed unsafe class Int16KernelTests
         return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 1]));
     }
 
-    private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend) =>
-        LinearProductTests.Apply<Lanes256, Int16Factors>(rows, inputs, outputs, x, source, weight, transposed, bias, addend);
+    /// <summary>Up to whole registers.</summary>
+    private int Whole(int numbers) => KernelMemory.RoundUp(numbers, lanes);
 
-    private static (float[] DWeight, float[] DBias) Differentiate(int rows, int inputs, int outputs, float[] x, bool source, float[] dy) =>
-        LinearProductTests.Differentiate<Lanes256, Int16Factors>(rows, inputs, outputs, x, source, dy, bias: true)!;
+    private float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend) => lanes == 16
+        ? LinearProductTests.Apply<Lanes512, Int16Factors<Lanes512>>(rows, inputs, outputs, x, source, weight, transposed, bias, addend)
+        : LinearProductTests.Apply<Lanes256, Int16Factors<Lanes256>>(rows, inputs, outputs, x, source, weight, transposed, bias, addend);
 
-    private static float[] Convolve(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend) =>
-        WinogradConvolutionTests.Apply<Lanes256, Int16Points>(size, x, weight, turned, bias, addend);
+    private (float[] DWeight, float[]? DBias) Differentiate(int rows, int inputs, int outputs, float[] x, bool source, float[] dy) => lanes == 16
+        ? LinearProductTests.Differentiate<Lanes512, Int16Factors<Lanes512>>(rows, inputs, outputs, x, source, dy, bias: true)
+        : LinearProductTests.Differentiate<Lanes256, Int16Factors<Lanes256>>(rows, inputs, outputs, x, source, dy, bias: true);
 
-    private static (float[] DWeight, float[] DBias) Differentiate(in ConvolutionSize size, float[] x, float[] dy) =>
-        WinogradConvolutionTests.Differentiate<Lanes256, Int16Points>(size, x, dy, bias: true)!;
+    private float[] Convolve(in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend) => lanes == 16
+        ? WinogradConvolutionTests.Apply<Lanes512, Int16Points<Lanes512>>(size, x, weight, turned, bias, addend)
+        : WinogradConvolutionTests.Apply<Lanes256, Int16Points<Lanes256>>(size, x, weight, turned, bias, addend);
+
+    private (float[] DWeight, float[]? DBias) Differentiate(in ConvolutionSize size, float[] x, float[] dy) => lanes == 16
+        ? WinogradConvolutionTests.Differentiate<Lanes512, Int16Points<Lanes512>>(size, x, dy, bias: true)
+        : WinogradConvolutionTests.Differentiate<Lanes256, Int16Points<Lanes256>>(size, x, dy, bias: true);
 }

@@ -9,10 +9,12 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y, MomentLines moments = default)
     {
-        if (Lanes.Widest == 16)
+        if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
+            WinogradConvolution<Lanes512, WideElement<Lanes512>, Int16Points<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
+        else if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
         else if (Lanes.Widest == 8 && Int16Products.Take(size.Inputs, size.Outputs))
-            WinogradConvolution<Lanes256, WideElement<Lanes256>, Int16Points>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
+            WinogradConvolution<Lanes256, WideElement<Lanes256>, Int16Points<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
         else if (Lanes.Widest == 8)
             WinogradConvolution<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes256>*)addend, (WideElement<Lanes256>*)y, moments);
         else
@@ -32,10 +34,12 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
-        if (Lanes.Widest == 16)
+        if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
+            WinogradGradient<Lanes512, WideElement<Lanes512>, Int16Points<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
+        else if (Lanes.Widest == 16)
             WinogradGradient<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 8 && Int16Products.Take(size.Inputs, size.Outputs))
-            WinogradGradient<Lanes256, WideElement<Lanes256>, Int16Points>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
+            WinogradGradient<Lanes256, WideElement<Lanes256>, Int16Points<Lanes256>>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 8)
             WinogradGradient<Lanes256, WideElement<Lanes256>, RealPoints<Lanes256>>.Add(default, size, x, (WideElement<Lanes256>*)dy, dWeight, dBias);
         else

@@ -23,10 +23,12 @@ internal static unsafe class LinearKernel
     public static void Apply(nint rows, int inputs, int outputs, float* x, RowSource? source, float* weight, bool transposed, float* bias, float* addend, float* y, MomentLines moments = default)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (lanes == 16)
+        if (lanes == 16 && Int16Products.Take(inputs, outputs))
+            LinearProduct<Lanes512, Int16Factors<Lanes512>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+        else if (lanes == 16)
             LinearProduct<Lanes512, WideFactors<Lanes512>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else if (lanes == 8 && Int16Products.Take(inputs, outputs))
-            LinearProduct<Lanes256, Int16Factors>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+            LinearProduct<Lanes256, Int16Factors<Lanes256>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else if (lanes == 8)
             LinearProduct<Lanes256, WideFactors<Lanes256>>.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
         else
@@ -37,10 +39,12 @@ internal static unsafe class LinearKernel
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
         int lanes = LanesFor(inputs, outputs);
-        if (lanes == 16)
+        if (lanes == 16 && Int16Products.Take(inputs, outputs))
+            LinearProduct<Lanes512, Int16Factors<Lanes512>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+        else if (lanes == 16)
             LinearProduct<Lanes512, WideFactors<Lanes512>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else if (lanes == 8 && Int16Products.Take(inputs, outputs))
-            LinearProduct<Lanes256, Int16Factors>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
+            LinearProduct<Lanes256, Int16Factors<Lanes256>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else if (lanes == 8)
             LinearProduct<Lanes256, WideFactors<Lanes256>>.WeightGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         else

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>The routines of <see cref="AmxUnit"/>; each has one argument, in rdi.</summary>
@@ -9,6 +11,7 @@ internal sealed class AmxCode : MachineCode
     private const int Right = 6;
 
     private AmxCode()
+        : base(name => Marshal.OffsetOf<BlockProduct>(name))
     {
     }
 

@@ -1,7 +1,9 @@
+using System.Runtime.InteropServices;
+
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>The routines of <see cref="DotUnit"/>: <see cref="PairUnit.RowMultiple"/> rows of sums, in two registers each. Fewer would wait for their sums, more would not fit beside the factors.</summary>
-internal sealed class DotCode : MachineCode
+internal sealed class DotCode : VectorCode
 {
     private const int Rows = PairUnit.RowMultiple;
     private const int Pairs = MatrixUnit.Depth / 2;
@@ -10,17 +12,8 @@ internal sealed class DotCode : MachineCode
     private const int Left = 16;
     private const int Right = 18;
 
-    // As the encoding of memory operands has it: there is no index.
-    private const int None = 4;
-
-    // Prefixes and maps of opcodes, as EVEX encodes them.
-    private const int NoPrefix = 0;
-    private const int P66 = 1;
-    private const int PF3 = 2;
-    private const int M0F = 1;
-    private const int M0F38 = 2;
-
     private DotCode()
+        : base(name => Marshal.OffsetOf<BlockProduct>(name))
     {
     }
 
@@ -98,7 +91,7 @@ internal sealed class DotCode : MachineCode
         LoadVector(Right + 1, Rcx, 0);
         for (int row = 0; row < Rows; row++)
         {
-            VectorMemory(P66, M0F38, 0x58, LeftOf(row), Rsi, None, 0, row);   // vpbroadcastd
+            BroadcastWord(LeftOf(row), Rsi, None, 0, row);
             MultiplyRow(row);
         }
         Add(Rsi, R8);
@@ -123,7 +116,7 @@ internal sealed class DotCode : MachineCode
         int toFactors = Jump();
         LandHere(toZero);
         for (int sum = 0; sum < 2 * Rows; sum++)
-            Vector(P66, M0F, 0xEF, sum, sum, sum);                    // vpxord
+            ZeroVector(sum);
         LandHere(toFactors);
     }
 
@@ -131,7 +124,7 @@ internal sealed class DotCode : MachineCode
     {
         Move(Rax, Rdx);
         EachOfSums(StoreVector);
-        Emit(0xC5, 0xF8, 0x77);                                       // vzeroupper: code for SSE may follow
+        EndVectors();
     }
 
     /// <summary>Two registers take turns.</summary>
@@ -158,40 +151,9 @@ internal sealed class DotCode : MachineCode
     /// <summary>A pair of numbers of a row, in all lanes. rax points to row 0 and rdx to row 4, r8 is the distance between rows and rcx three times that.</summary>
     private void Broadcast(int register, int row, int pair)
     {
-        var (index, scale) = (row % 4) switch
-        {
-            0 => (None, 0),
-            1 => (R8, 0),
-            2 => (R8, 1),
-            _ => (Rcx, 0),
-        };
-        VectorMemory(P66, M0F38, 0x58, register, row < 4 ? Rax : Rdx, index, scale, pair);   // vpbroadcastd
+        var (index, scale) = FourthRow(row);
+        BroadcastWord(register, row < 4 ? Rax : Rdx, index, scale, pair);
     }
 
     private void Multiply(int sums, int left, int right) => Vector(PF3, M0F38, 0x52, sums, left, right);   // vdpbf16ps
-
-    private void LoadVector(int register, int origin, int vectors) => VectorMemory(NoPrefix, M0F, 0x10, register, origin, None, 0, vectors);   // vmovups
-
-    private void StoreVector(int register, int origin, int vectors) => VectorMemory(NoPrefix, M0F, 0x11, register, origin, None, 0, vectors);
-
-    /// <summary>An instruction of three registers.</summary>
-    private void Vector(int prefix, int map, byte opcode, int to, int first, int second)
-    {
-        Evex(prefix, map, to, second >> 4, second >> 3, first);
-        Emit(opcode, (byte)(0xC0 | (to & 7) << 3 | (second & 7)));
-    }
-
-    /// <summary>An instruction of a register and memory, at origin + index·2^scale + displacement; the last counts what the instruction moves.</summary>
-    private void VectorMemory(int prefix, int map, byte opcode, int register, int origin, int index, int scale, int displacement)
-    {
-        Evex(prefix, map, register, index >> 3, origin >> 3, 0);
-        Emit(opcode, (byte)(0x44 | (register & 7) << 3), (byte)(scale << 6 | (index & 7) << 3 | (origin & 7)), (byte)displacement);
-    }
-
-    /// <summary>The prefix of an instruction on 512 bits: every bit of a register's number but the lowest three, inverted.</summary>
-    private void Evex(int prefix, int map, int register, int x, int b, int first) => Emit(
-        0x62,
-        (byte)((~register >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | (~register >> 4 & 1) << 4 | map),
-        (byte)((~first & 15) << 3 | 4 | prefix),
-        (byte)(0x40 | (~first >> 4 & 1) << 3));
 }

@@ -3,10 +3,10 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Products of 16-bit integers, to which the factors are rounded block by block (<see cref="Int16Layout"/>) as they are read.</summary>
-internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
+/// <typeparam name="L">The register, as of <see cref="Int16Kernel{L}"/>.</typeparam>
+internal readonly unsafe struct Int16Factors<L> : IProductFactors<L>
+    where L : unmanaged, ILanes<L>
 {
-    private const int N = 8;
-
     /// <inheritdoc/>
     /// <remarks>A block.</remarks>
     public static int MostRows => Int16Layout.Block;
@@ -20,10 +20,11 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* from, nint stride, bool transposed, int k, int columns, float* panels)
     {
-        float* turned = stackalloc float[Int16Layout.Block * N];
-        for (int column = 0; column < columns; column += N)
+        int n = L.Count;
+        float* turned = stackalloc float[Int16Layout.Block * n];
+        for (int column = 0; column < columns; column += n)
         {
-            int start = MatrixKernel<Lanes256>.PanelStart(columns, column), width = MatrixKernel<Lanes256>.PanelAt(columns, start);
+            int start = Int16Kernel<L>.PanelStart(column), width = Int16Kernel<L>.PanelAt(columns, start);
             int* panel = (int*)panels + start * Int16Layout.Words(k) + column - start;
             for (int first = 0; first < k; first += Int16Layout.Block)
             {
@@ -31,12 +32,12 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
                 int* to = panel + Int16Layout.Start(first) * width;
                 if (!transposed)
                 {
-                    Int16Layout.Columns(from + first * stride + column, stride, count, N, to, width);
+                    Int16Layout.Columns(from + first * stride + column, stride, count, n, to, width);
                     continue;
                 }
-                for (int i = 0; i < count; i += N)
-                    Lanes256.Transpose(from + column * stride + first + i, stride, turned + i * N, N);
-                Int16Layout.Columns(turned, N, count, N, to, width);
+                for (int i = 0; i < count; i += n)
+                    L.Transpose(from + column * stride + first + i, stride, turned + i * n, n);
+                Int16Layout.Columns(turned, n, count, n, to, width);
             }
         }
     }
@@ -47,7 +48,7 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
         nint words = Int16Layout.Words(k);
         for (int first = 0; first < k; first += Int16Layout.Block)
             Int16Layout.Rows(a + first, strideA, rows, Math.Min(Int16Layout.Block, k - first), (int*)room + Int16Layout.Start(first), words);
-        Int16Kernel.Multiply((int*)room, (int*)panels, c, strideC, rows, columns, k);
+        Int16Kernel<L>.Multiply((int*)room, (int*)panels, c, strideC, rows, columns, k);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -56,6 +57,6 @@ internal readonly unsafe struct Int16Factors : IProductFactors<Lanes256>
         int* left = (int*)room, right = left + rows * Int16Layout.Words(k);
         Int16Layout.Columns(a, strideA, k, rows, left, rows);
         Int16Layout.Columns(b, strideB, k, columns, right, columns);
-        Int16Kernel.AddTransposed(left, rows, right, columns, c, strideC, rows, columns, k / 2);
+        Int16Kernel<L>.AddTransposed(left, rows, right, columns, c, strideC, rows, columns, k / 2);
     }
 }

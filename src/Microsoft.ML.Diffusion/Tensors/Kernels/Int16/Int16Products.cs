@@ -10,9 +10,9 @@ internal static class Int16Products
     [ThreadStatic] private static bool s_used;
 
     /// <summary>
-    /// Whether this processor gains by it over float32: with registers of 256 bits. Those of 512 bits gain nothing without AVX512_VNNI, which .NET 10 has no intrinsics for.
+    /// Whether this processor gains by it over float32: with registers of 256 bits, and with those of 512 where there is a <see cref="VnniUnit"/>: without, their instructions for integers are no quicker.
     /// </summary>
-    public static bool AreQuicker { get; } = Avx2.IsSupported && Lanes.Widest == Lanes256.Count;
+    public static bool AreQuicker { get; } = Avx2.IsSupported && (Lanes.Widest == Lanes256.Count || Lanes.Widest == Lanes512.Count && VnniUnit.OfThisProcessor is not null);
 
     /// <summary>Whether they do with so many channels: of few, rounding would cost more than it gains.</summary>
     /// <param name="inputs">Numbers that a product sums.</param>

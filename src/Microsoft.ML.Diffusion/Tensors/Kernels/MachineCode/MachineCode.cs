@@ -4,10 +4,11 @@ using System.Runtime.Intrinsics;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// Writes machine code for x64: the instructions that this folder's routines need and .NET 10 has no intrinsics for. A routine is a function of C's calling convention on Linux that
-/// changes no register which a caller keeps.
+/// Writes machine code for x64: the instructions that some kernels need and .NET 10 has no intrinsics for. A routine is a function of C's calling convention on Linux that
+/// changes no register which a caller keeps. Its first argument, in rdi, points to a structure of which it reads fields by their names.
 /// </summary>
-internal abstract class MachineCode
+/// <param name="offsetOf">Where a field of the structure lies, in bytes.</param>
+internal abstract class MachineCode(Func<string, nint> offsetOf)
 {
     protected const int Rax = 0;
     protected const int Rcx = 1;
@@ -104,5 +105,5 @@ internal abstract class MachineCode
 
     private static byte Rex(int register, int origin) => (byte)(0x48 | (register < 8 ? 0 : 4) | (origin < 8 ? 0 : 1));
 
-    private static byte Field(string name) => checked((byte)(sbyte)Marshal.OffsetOf<BlockProduct>(name));
+    private byte Field(string name) => checked((byte)(sbyte)offsetOf(name));
 }
