@@ -6,7 +6,27 @@ public sealed class Int16KernelTestsOf256Bits() : Int16KernelTests(8);
 
 /// <summary>The tests over registers of 512 bits: with AVX512_VNNI, where it is there.</summary>
 [TestClass]
-public sealed class Int16KernelTestsOf512Bits() : Int16KernelTests(16);
+public sealed class Int16KernelTestsOf512Bits() : Int16KernelTests(16)
+{
+    /// <summary>Sums of integers are exact: what multiplies them, and in which order, is not seen.</summary>
+    [TestMethod]
+    public void TheyComeToTheSameBitsAsThoseOf256()
+    {
+        foreach (int rows in (int[])[4, 6, 58, 62])
+        {
+            foreach (var (inputs, outputs) in ((int, int)[])[(32, 48), (144, 32), (400, 80)])
+            {
+                float[] x = KernelData.Numbers(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs), dy = KernelData.Numbers(3, rows * outputs);
+                CollectionAssert.AreEqual(
+                    LinearProductTests.Apply<Lanes256, Int16Factors<Lanes256>>(rows, inputs, outputs, x, false, weight, false, null, null),
+                    LinearProductTests.Apply<Lanes512, Int16Factors<Lanes512>>(rows, inputs, outputs, x, false, weight, false, null, null), $"{rows} rows, {inputs} to {outputs}");
+                CollectionAssert.AreEqual(
+                    LinearProductTests.Differentiate<Lanes256, Int16Factors<Lanes256>>(rows, inputs, outputs, x, false, dy, bias: false).DWeight,
+                    LinearProductTests.Differentiate<Lanes512, Int16Factors<Lanes512>>(rows, inputs, outputs, x, false, dy, bias: false).DWeight, $"{rows} rows, {inputs} to {outputs}");
+            }
+        }
+    }
+}
 
 /// <summary>Products and convolutions of float32 that are multiplied in 16-bit integers, against the definition in double. Processors without AVX2 never do.</summary>
 /// <param name="lanes">Numbers of 32 bits of a register.</param>

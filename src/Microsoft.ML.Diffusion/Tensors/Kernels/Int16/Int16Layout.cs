@@ -38,11 +38,16 @@ internal static unsafe class Int16Layout
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rows(float* from, nint stride, int rows, int count, int* to, nint toStride)
     {
-        int row = 0;
-        for (; row < rows - Together; row += Together)
-            FourRows(from + row * stride, stride, count, to + row * toStride, toStride);
-        // What is left with some of those before, once more.
-        FourRows(from + (rows - Together) * stride, stride, count, to + (rows - Together) * toStride, toStride);
+        bool wide = Int16WideLayout.IsQuicker && count % Int16WideLayout.NumbersTogether == 0;
+        for (int row = 0; row < rows; row += Together)
+        {
+            // What is left with some of those before, once more.
+            int first = Math.Min(row, rows - Together);
+            if (wide)
+                Int16WideLayout.FourRows(from + first * stride, stride, count, to + first * toStride, toStride);
+            else
+                FourRows(from + first * stride, stride, count, to + first * toStride, toStride);
+        }
     }
 
     /// <summary>A block of columns: a right factor's.</summary>
@@ -56,6 +61,11 @@ internal static unsafe class Int16Layout
     public static void Columns(float* from, nint stride, int count, int columns, int* to, nint width)
     {
         int column = 0;
+        if (Int16WideLayout.IsQuicker)
+        {
+            for (; column <= columns - Lanes512.Count; column += Lanes512.Count)
+                Int16WideLayout.OneColumn(from + column, stride, count, to + column, width);
+        }
         // Whole lines of the cache where there are some.
         for (; column <= columns - 4 * N; column += 4 * N)
             FourColumns(from + column, stride, count, to + column, width);
@@ -119,7 +129,7 @@ internal static unsafe class Int16Layout
     /// Never where a number lies that is read later.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int PlaceOf(int pair, int count) => pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
+    public static int PlaceOf(int pair, int count) => pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
 
     /// <summary>Two rows of eight numbers, number by number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -143,13 +153,20 @@ internal static unsafe class Int16Layout
             sum2 = Vector256.FusedMultiplyAdd(c, c, sum2);
             sum3 = Vector256.FusedMultiplyAdd(d, d, sum3);
         }
-        Vector256<float> sums = Avx.HorizontalAdd(Avx.HorizontalAdd(sum0, sum1), Avx.HorizontalAdd(sum2, sum3));
-        var (scales, powers) = PowersFor(sums + Avx.Permute2x128(sums, sums, 1));
+        var (scales, powers) = PowersFor(EachSum(sum0, sum1, sum2, sum3));
         int* to1 = to + toStride, to2 = to1 + toStride, to3 = to2 + toStride;
         Round(from, count, Avx.Permute(scales, 0b00_00_00_00), powers.GetElement(0), to);
         Round(from1, count, Avx.Permute(scales, 0b01_01_01_01), powers.GetElement(1), to1);
         Round(from2, count, Avx.Permute(scales, 0b10_10_10_10), powers.GetElement(2), to2);
         Round(from3, count, Avx.Permute(scales, 0b11_11_11_11), powers.GetElement(3), to3);
+    }
+
+    /// <summary>The sums over the lanes of four registers, in the first four lanes and in the last four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> EachSum(Vector256<float> sum0, Vector256<float> sum1, Vector256<float> sum2, Vector256<float> sum3)
+    {
+        Vector256<float> sums = Avx.HorizontalAdd(Avx.HorizontalAdd(sum0, sum1), Avx.HorizontalAdd(sum2, sum3));
+        return sums + Avx.Permute2x128(sums, sums, 1);
     }
 
     /// <summary>One row. The instruction that narrows two registers leaves the pairs of sixteen numbers in the order 0, 1, 4, 5, 2, 3, 6, 7.</summary>
@@ -178,7 +195,7 @@ internal static unsafe class Int16Layout
 
     /// <summary>The powers of two that bring numbers below 2¹⁵, and back, from the sums of their squares.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector256<float> Scale, Vector256<float> Power) PowersFor(Vector256<float> squares)
+    public static (Vector256<float> Scale, Vector256<float> Power) PowersFor(Vector256<float> squares)
     {
         // Below 2ᵉ, e counted from −126; the root below 2 to the half of it, rounded up.
         Vector256<int> half = Vector256.ShiftRightArithmetic(Vector256.ShiftRightArithmetic(squares.AsInt32(), 23) - Vector256.Create(125), 1);
