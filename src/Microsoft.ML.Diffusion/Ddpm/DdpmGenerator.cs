@@ -25,7 +25,7 @@ internal sealed class DdpmGenerator(
         var model = lease.Model;
         var type = PrecisionPolicy.TypeFor(settings.Precision);
         using var cores = DeviceSelection.Enter(model.Device, settings.Precision);
-        using var weights = KeptWeights.Enter(model.Network.parameters());
+        using var weights = MatrixUnit.Current is null ? null : KeptWeights.Enter(model.Network.parameters());
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);
