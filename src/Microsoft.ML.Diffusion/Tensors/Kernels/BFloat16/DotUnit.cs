@@ -27,16 +27,9 @@ internal sealed unsafe class DotUnit : PairUnit
     {
         if (!MachineCode.Runs || !IsThere())
             return null;
-        try
-        {
-            var (routines, entries) = DotCode.Write();
-            byte* code = ExecutableMemory.Holding(routines.Bytes);
-            return code is null ? null : new(code, entries);
-        }
-        catch (Exception e) when (e is EntryPointNotFoundException or DllNotFoundException)
-        {
-            return null;
-        }
+        var (routines, entries) = DotCode.Write();
+        byte* code = ExecutableMemory.Holding(routines.Bytes);
+        return code is null ? null : new(code, entries);
     }
 
     /// <inheritdoc/>

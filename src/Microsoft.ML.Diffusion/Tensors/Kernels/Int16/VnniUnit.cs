@@ -69,16 +69,9 @@ internal sealed unsafe class VnniUnit
     {
         if (!MachineCode.Runs || (X86Base.CpuId(7, 0).Ecx & Bit) == 0)
             return null;
-        try
-        {
-            var (routines, entries) = VnniCode.Write();
-            byte* code = ExecutableMemory.Holding(routines.Bytes);
-            return code is null ? null : new(code, entries);
-        }
-        catch (Exception e) when (e is EntryPointNotFoundException or DllNotFoundException)
-        {
-            return null;
-        }
+        var (routines, entries) = VnniCode.Write();
+        byte* code = ExecutableMemory.Holding(routines.Bytes);
+        return code is null ? null : new(code, entries);
     }
 }
 

@@ -12,10 +12,20 @@ internal static unsafe partial class ExecutableMemory
     private const int PrivateAnonymous = 0x22;
 
     /// <summary>Memory that holds code; lives as long as the process.</summary>
-    /// <returns>Where it begins; null where the system does not allow it.</returns>
-    /// <exception cref="EntryPointNotFoundException">The C library lacks a function.</exception>
-    /// <exception cref="DllNotFoundException">There is no C library.</exception>
+    /// <returns>Where it begins; null where the system does not allow it, or its C library lacks what this takes.</returns>
     public static byte* Holding(ReadOnlySpan<byte> code)
+    {
+        try
+        {
+            return Map(code);
+        }
+        catch (Exception e) when (e is EntryPointNotFoundException or DllNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    private static byte* Map(ReadOnlySpan<byte> code)
     {
         nint page = Environment.SystemPageSize, length = (code.Length + page - 1) / page * page;
         nint memory = mmap(0, length, Read | Write, PrivateAnonymous, -1, 0);
