@@ -10,9 +10,6 @@ namespace Microsoft.ML.Diffusion;
 internal static unsafe class Int16Kernel<L>
     where L : unmanaged, ILanes<L>
 {
-    /// <summary>What multiplies registers of 512 bits; null: those of 256 do, also where panels are as wide as two of 512.</summary>
-    private static VnniUnit? Unit => L.Count == Lanes512.Count ? VnniUnit.OfThisProcessor : null;
-
     /// <summary>The width of the panel that begins at a column.</summary>
     /// <param name="columns">Columns of the matrix, a multiple of the lanes.</param>
     /// <param name="column">Where the panel begins.</param>
@@ -44,31 +41,19 @@ internal static unsafe class Int16Kernel<L>
             width = PanelAt(columns, column);
             int* panel = b + column * words;
             int sixes = MatrixKernel<L>.Sixes(rows);
-            if (Unit is not null)
-            {
-                for (int* last = next + ahead * ((rows + 5) / 6); next < last && next < end; next += line)
-                    Lanes.Prefetch(next);
-                for (int first = 0; first < k; first += Int16Layout.Block)
-                {
-                    nint start = Int16Layout.Start(first);
-                    MultiplyRows(StridesOf(first, width), rows, sixes, width, a + start, panel + start * width, c + column, strideC, adds: first > 0);
-                }
-                continue;
-            }
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
             {
                 float* to = c + (nint)row * strideC + column;
                 for (int first = 0; first < k; first += Int16Layout.Block)
                 {
                     nint start = Int16Layout.Start(first);
-                    MultiplyBlock(StridesOf(first, width), row < sixes, width, a + row * words + start, panel + start * width, to, strideC, adds: first > 0);
+                    var factors = new PairStrides(words, 1, width, Math.Min(Int16Layout.Block, k - first) / 2);
+                    MultiplyBlock(factors, row < sixes, width, a + row * words + start, panel + start * width, to, strideC, adds: first > 0);
                 }
                 for (int* last = next + ahead; next < last && next < end; next += line)
                     Lanes.Prefetch(next);
             }
         }
-
-        PairStrides StridesOf(int first, int width) => new(words, 1, width, Math.Min(Int16Layout.Block, k - first) / 2);
     }
 
     /// <summary>C += Aᵀ·B, of factors that both are right ones: blocks of columns from <see cref="Int16Layout.Columns"/>.</summary>
@@ -90,35 +75,27 @@ internal static unsafe class Int16Kernel<L>
         {
             width = PanelAt(columns, column);
             int sixes = MatrixKernel<L>.Sixes(rows);
-            if (Unit is not null)
-            {
-                MultiplyRows(factors, rows, sixes, width, a, b + column, c + column, strideC, adds: true);
-                continue;
-            }
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
                 MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds: true);
         }
     }
 
-    /// <summary>All blocks of six rows, then those of four, in the unit's own loops.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void MultiplyRows(in PairStrides factors, int rows, int sixes, int width, int* a, int* b, float* c, int strideC, bool adds)
-    {
-        bool two = width == 2 * L.Count;
-        if (sixes > 0)
-            Unit!.Multiply(factors, true, sixes / 6, two, a, b, c, strideC, adds);
-        if (rows > sixes)
-            Unit!.Multiply(factors, false, (rows - sixes) / 4, two, a + sixes * factors.Row, b, c + (nint)sixes * strideC, strideC, adds);
-    }
-
-    /// <summary>One block, in registers of 256 bits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void MultiplyBlock(in PairStrides factors, bool six, int width, int* a, int* b, float* c, int strideC, bool adds)
     {
-        if (width == Lanes256.Count)
-            Int16Blocks.Multiply(factors, six, false, a, b, c, strideC, adds);
-        for (int column = 0; column + 2 * Lanes256.Count <= width; column += 2 * Lanes256.Count)
-            Int16Blocks.Multiply(factors, six, true, a, b + column, c + column, strideC, adds);
+        if (L.Count == Lanes256.Count)
+        {
+            Int16Blocks.Multiply(factors, six, width == 2 * L.Count, a, b, c, strideC, adds);
+        }
+        else if (VnniUnit.OfThisProcessor is { } unit)
+        {
+            unit.Multiply(factors, six, width == 2 * L.Count, a, b, c, strideC, adds);
+        }
+        else
+        {
+            for (int half = 0; half < width; half += L.Count)
+                Int16Blocks.Multiply(factors, six, true, a, b + half, c + half, strideC, adds);
+        }
     }
 }
 

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>The routines of <see cref="VnniUnit"/>: 6 or 4 rows of sums at a time, in one or two registers each, from the first pair to the powers. The <see cref="Int16Block"/> is in rdi.</summary>
+/// <summary>The routines of <see cref="VnniUnit"/>: 6 or 4 rows of sums, in one or two registers each, from the first pair to the powers. The <see cref="Int16Block"/> is in rdi.</summary>
 internal sealed class VnniCode : VectorCode
 {
     // zmm0 to zmm11 are the sums, row by row.
@@ -27,15 +27,13 @@ internal sealed class VnniCode : VectorCode
     private int WriteBlock(int rows, int registers)
     {
         int entry = Begin();
+        Load(Rsi, nameof(Int16Block.A));
         Load(R8, nameof(Int16Block.AStride));
         Load(R9, nameof(Int16Block.AStep));
-        Emit(0x4B, 0x8D, 0x0C, 0x40);                  // lea rcx, [r8 + 2·r8]
-
-        int block = Here;
-        Load(Rsi, nameof(Int16Block.A));
         Load(R10, nameof(Int16Block.B));
         Load(R11, nameof(Int16Block.BStride));
         Load(Rax, nameof(Int16Block.Pairs));
+        Emit(0x4B, 0x8D, 0x0C, 0x40);                  // lea rcx, [r8 + 2·r8]
         Emit(0x4A, 0x8D, 0x14, 0x86);                  // lea rdx, [rsi + 4·r8]
         for (int sum = 0; sum < rows * registers; sum++)
             ZeroVector(sum);
@@ -61,26 +59,12 @@ internal sealed class VnniCode : VectorCode
         CompareWithZero(nameof(Int16Block.Adds));
         int toWrite = JumpIfEqual();
         WriteRows(rows, registers, adds: true);
-        int toNext = Jump();
         LandHere(toWrite);
         WriteRows(rows, registers, adds: false);
-        LandHere(toNext);
-
-        Store(nameof(Int16Block.C), Rax);
-        Load(Rax, nameof(Int16Block.A));
-        if (rows == 6)
-            Emit(0x48, 0x8D, 0x04, 0x48);              // lea rax, [rax + 2·rcx]
-        else
-            Emit(0x4A, 0x8D, 0x04, 0x80);              // lea rax, [rax + 4·r8]
-        Store(nameof(Int16Block.A), Rax);
-        Decrease(nameof(Int16Block.Blocks));
-        JumpBackUnlessZero(block);
-        EndVectors();
-        Return();
         return entry;
     }
 
-    /// <summary>Sums, times the powers of their columns and of their row. Leaves rax at the row after them.</summary>
+    /// <summary>Sums, times the powers of their columns and of their row; then the end.</summary>
     private void WriteRows(int rows, int registers, bool adds)
     {
         for (int row = 0; row < rows; row++)
@@ -101,6 +85,8 @@ internal sealed class VnniCode : VectorCode
             }
             Add(Rax, R11);
         }
+        EndVectors();
+        Return();
     }
 
     /// <summary>Two registers take turns.</summary>

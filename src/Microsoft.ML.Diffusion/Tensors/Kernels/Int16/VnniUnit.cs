@@ -13,7 +13,7 @@ internal sealed unsafe class VnniUnit
     // CPUID leaf 7, subleaf 0, ECX.
     private const int Bit = 1 << 11;
 
-    // Some microseconds each: so long the garbage collector may wait.
+    // A microsecond each: so long the garbage collector may wait.
     private readonly delegate* unmanaged[SuppressGCTransition]<Int16Block*, void> _six2;
     private readonly delegate* unmanaged[SuppressGCTransition]<Int16Block*, void> _six1;
     private readonly delegate* unmanaged[SuppressGCTransition]<Int16Block*, void> _four2;
@@ -30,17 +30,8 @@ internal sealed unsafe class VnniUnit
     /// <summary>The processor's unit; null where it has none, or the system does not let this process write code.</summary>
     public static VnniUnit? OfThisProcessor { get; } = TryCreate();
 
-    /// <summary>C = A·B or C += A·B for blocks of rows below each other.</summary>
-    /// <param name="factors">How both lie.</param>
-    /// <param name="six">Whether a block has six rows; otherwise four.</param>
-    /// <param name="blocks">How many; at least one.</param>
-    /// <param name="two">Whether of two registers of columns; otherwise of one.</param>
-    /// <param name="a">The first row's first pair.</param>
-    /// <param name="b">The first row of pairs.</param>
-    /// <param name="c">The first sum.</param>
-    /// <param name="strideC">From a row of sums to the next.</param>
-    /// <param name="adds">Whether they are added to what is there.</param>
-    public void Multiply(in PairStrides factors, bool six, int blocks, bool two, int* a, int* b, float* c, int strideC, bool adds)
+    /// <inheritdoc cref="Int16Blocks.Multiply"/>
+    public void Multiply(in PairStrides factors, bool six, bool two, int* a, int* b, float* c, int strideC, bool adds)
     {
         var block = new Int16Block
         {
@@ -53,7 +44,6 @@ internal sealed unsafe class VnniUnit
             C = c,
             CStride = strideC * sizeof(float),
             Adds = adds ? 1 : 0,
-            Blocks = blocks,
         };
         if (six && two)
             _six2(&block);
@@ -105,7 +95,4 @@ internal unsafe struct Int16Block
 
     /// <summary>Not 0: added to what C holds.</summary>
     public nint Adds;
-
-    /// <summary>Blocks of rows that are left; counted down, while A and C move on.</summary>
-    public nint Blocks;
 }

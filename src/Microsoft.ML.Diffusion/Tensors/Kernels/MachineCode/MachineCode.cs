@@ -50,12 +50,6 @@ internal abstract class MachineCode(Func<string, nint> offsetOf)
     // REX.W 03 /r: add the field.
     protected void Add(int register, string field) => Emit(Rex(register, Rdi), 0x03, (byte)(0x40 | (register & 7) << 3 | Rdi), Field(field));
 
-    // REX.W 89 /r: mov to the field.
-    protected void Store(string field, int register) => Emit(Rex(register, Rdi), 0x89, (byte)(0x40 | (register & 7) << 3 | Rdi), Field(field));
-
-    // REX.W FF /1: dec of the field.
-    protected void Decrease(string field) => Emit(0x48, 0xFF, 0x4F, Field(field));
-
     // REX.W 8B /r: mov between registers.
     protected void Move(int to, int from) => Emit(Rex(to, from), 0x8B, (byte)(0xC0 | (to & 7) << 3 | (from & 7)));
 
