@@ -25,9 +25,9 @@ internal static unsafe class BFloat16Convolution
     public static void Apply(
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, bool turned, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
-        var work = new Work(unit, size, new(1, 3), [x], turned, new ProductRows(y, size.Outputs, bias, addend), moments);
+        var work = new Work(unit, size, new(1, 3), [x], new ProductRows(y, size.Outputs, bias, addend), moments);
         if (!work.Find(weight, turned ? WeightForm.TurnedTaps : WeightForm.Taps))
-            Pack(work, weight);
+            work.Weight.Fill(weight, turned);
         Run(work);
     }
 
@@ -44,9 +44,9 @@ internal static unsafe class BFloat16Convolution
         MatrixUnit unit, in ConvolutionSize size, BFloat16Source x, float* weight, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
         int inputs = size.Inputs, outputs = size.Outputs;
-        var work = new Work(unit, size, new(2, 2), [x], turned: false, new ProductRows(y, outputs, bias, addend), moments);
+        var work = new Work(unit, size, new(2, 2), [x], new ProductRows(y, outputs, bias, addend), moments);
         if (!work.Find(weight, WeightForm.DoubledTaps))
-            Pack(work, SumTaps(size, weight, 4 * inputs, (nint)outputs * 4 * inputs));   // [2, 2, D, 2, 2, C]
+            work.Weight.Fill(SumTaps(size, weight, 4 * inputs, (nint)outputs * 4 * inputs), turned: false);   // [2, 2, D, 2, 2, C]
         Run(work);
     }
 
@@ -63,9 +63,9 @@ internal static unsafe class BFloat16Convolution
         var planes = new BFloat16Source[4];
         for (int plane = 0; plane < planes.Length; plane++)
             planes[plane] = new BFloat16Quarter(dy, size.Height, size.Width, outputs, row: 1 - plane / 2, column: 1 - plane % 2);
-        var work = new Work(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, turned: true, new ProductRows(dx, inputs, null, null), default);
+        var work = new Work(unit, size with { Inputs = outputs, Outputs = inputs }, new(1, 2), planes, new ProductRows(dx, inputs, null, null), default);
         if (!work.Find(weight, WeightForm.TurnedDoubledTaps))
-            Pack(work, SumTaps(size, weight, DoubledTaps.Count * inputs, 4 * inputs));   // [D, 2, 2, 2, 2, C]
+            work.Weight.Fill(SumTaps(size, weight, DoubledTaps.Count * inputs, 4 * inputs), turned: true);   // [D, 2, 2, 2, 2, C]
         Run(work);
     }
 
@@ -80,19 +80,6 @@ internal static unsafe class BFloat16Convolution
         float* sums = KernelMemory.Shared((nint)DoubledTaps.Count * size.Outputs * inputs);
         Cores.Run(size.Outputs, output => DoubledTaps.Sum(weight + (nint)output * 9 * inputs, inputs, sums + output * step, next));
         return sums;
-    }
-
-    /// <summary>Lays the weight out as the unit reads it, once for all cores.</summary>
-    /// <param name="work">The convolution.</param>
-    /// <param name="weight">For each phase [D, k, k, C]; turned: [C, k, k, D].</param>
-    private static void Pack(Work work, float* weight)
-    {
-        int blocks = work.Size.Outputs / MatrixUnit.Side;
-        Cores.Run(work.Phases * blocks, part =>
-        {
-            var (phase, output) = (part / blocks, part % blocks * MatrixUnit.Side);
-            BFloat16Layout.Weight(weight + phase * work.WeightNumbers, work.WeightSize, work.IsTurned, output, MatrixUnit.Side, work.Packed(phase, output));
-        });
     }
 
     private static void Run(Work work) => Cores.Run(work.Blocks * work.Splits, part => ApplyBlock(work, part / work.Splits, part % work.Splits));
@@ -115,7 +102,7 @@ internal static unsafe class BFloat16Convolution
             int positions = SetTargets(work, phase, image, images, top, height, memory.Targets);
             SetOffsets(work, phase, offsets);
             BFloat16Blocks.Multiply(
-                work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions, offsets, work.WeightSize.Steps, work.Packed(phase, first),
+                work.Unit, memory.Pixels, size.Inputs * sizeof(ushort), memory.Targets, positions, offsets, work.WeightSize.Steps, work.Weight.At(phase, first),
                 work.To, first, count, memory.Sums);
         }
         work.Unit.End();
@@ -231,15 +218,12 @@ internal static unsafe class BFloat16Convolution
     /// <summary>One convolution under way.</summary>
     private sealed class Work
     {
-        private ushort* _packed;
-
-        public Work(MatrixUnit unit, in ConvolutionSize size, Shape shape, BFloat16Source[] planes, bool turned, ProductRows to, MomentLines moments)
+        public Work(MatrixUnit unit, in ConvolutionSize size, Shape shape, BFloat16Source[] planes, ProductRows to, MomentLines moments)
         {
             Unit = unit;
             Size = size;
             Planes = planes;
             Shape = shape;
-            IsTurned = turned;
             To = to;
             Moments = moments;
             WeightSize = new(size.Outputs, planes.Length * shape.KernelSide * shape.KernelSide, size.Inputs);
@@ -274,8 +258,6 @@ internal static unsafe class BFloat16Convolution
 
         public Shape Shape { get; }
 
-        public bool IsTurned { get; }
-
         public ProductRows To { get; }
 
         public MomentLines Moments { get; }
@@ -285,9 +267,6 @@ internal static unsafe class BFloat16Convolution
 
         /// <summary>One kernel's.</summary>
         public WeightSize WeightSize { get; }
-
-        /// <summary>Numbers of a kernel.</summary>
-        public nint WeightNumbers => (nint)Size.Outputs * WeightSize.Taps * Size.Inputs;
 
         /// <summary>Pixels of a row with the zero that follows it.</summary>
         public int Pitch { get; }
@@ -310,20 +289,18 @@ internal static unsafe class BFloat16Convolution
         /// <summary>Parts of the outputs, where there are fewer blocks than cores.</summary>
         public int Splits { get; }
 
-        /// <summary>Takes the memory of the weight as the unit reads it.</summary>
+        /// <summary>From <see cref="Find"/>.</summary>
+        public PackedWeight Weight { get; private set; }
+
+        /// <summary>Takes the weight's memory.</summary>
         /// <param name="weight">The weight.</param>
         /// <param name="form">What is made of it.</param>
         /// <returns>Whether it lies there already.</returns>
         public bool Find(float* weight, WeightForm form)
         {
-            nint floats = Phases * WeightNumbers / 2;
-            float* kept = KeptWeights.Find(weight, form, floats, out bool isThere);
-            _packed = (ushort*)(kept is null ? KernelMemory.Weights(floats) : kept);
+            Weight = PackedWeight.Take(weight, form, WeightSize, Phases, out bool isThere);
             return isThere;
         }
-
-        /// <summary>Where a phase's kernel begins as the unit reads it, from some output on.</summary>
-        public ushort* Packed(int phase, int output) => _packed + phase * WeightNumbers + (nint)output * WeightSize.Taps * Size.Inputs;
 
         /// <summary>The outputs of a part.</summary>
         public (int First, int Count) Outputs(int split)

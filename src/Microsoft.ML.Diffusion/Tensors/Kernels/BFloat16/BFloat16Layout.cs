@@ -113,27 +113,23 @@ internal static unsafe class BFloat16Layout
         }
     }
 
-    /// <summary>A weight as right factor, some of its outputs: blocks of 32 columns, in each a step after the other, in each two halves of 16 rows of pairs.</summary>
+    /// <summary>32 outputs of a weight as columns of a right factor: a step after the other, in each two halves of 16 rows of pairs.</summary>
     /// <param name="weight">[outputs, taps, inputs]; turned: [inputs, taps, outputs], the taps in reverse.</param>
     /// <param name="size">The sizes.</param>
     /// <param name="turned">Whether it lies the other way.</param>
-    /// <param name="first">The first output; a multiple of 32.</param>
-    /// <param name="count">How many; a multiple of 32.</param>
-    /// <param name="to">[count · taps · inputs], written.</param>
+    /// <param name="output">The first of them; a multiple of 32.</param>
+    /// <param name="to">[32 · taps · inputs], written.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weight(float* weight, WeightSize size, bool turned, int first, int count, ushort* to)
+    public static void Weight(float* weight, WeightSize size, bool turned, int output, ushort* to)
     {
-        for (int block = first; block < first + count; block += MatrixUnit.Side)
+        for (int tap = 0; tap < size.Taps; tap++, to += (nint)size.Inputs * MatrixUnit.Side)
         {
-            for (int tap = 0; tap < size.Taps; tap++, to += (nint)size.Inputs * MatrixUnit.Side)
-            {
-                // The next tap's numbers lie beside these; on pages of its own each, so that a processor does not see them coming.
-                bool last = tap + 1 == size.Taps;
-                if (turned)
-                    TurnedBlock(weight + (nint)(size.Taps - 1 - tap) * size.Outputs + block, (nint)size.Taps * size.Outputs, size.Inputs, to, last ? 0 : -size.Outputs);
-                else
-                    Block(weight + ((nint)block * size.Taps + tap) * size.Inputs, (nint)size.Taps * size.Inputs, size.Inputs, to, last ? 0 : size.Inputs);
-            }
+            // The next tap's numbers lie beside these; on pages of its own each, so that a processor does not see them coming.
+            bool last = tap + 1 == size.Taps;
+            if (turned)
+                TurnedBlock(weight + (nint)(size.Taps - 1 - tap) * size.Outputs + output, (nint)size.Taps * size.Outputs, size.Inputs, to, last ? 0 : -size.Outputs);
+            else
+                Block(weight + ((nint)output * size.Taps + tap) * size.Inputs, (nint)size.Taps * size.Inputs, size.Inputs, to, last ? 0 : size.Inputs);
         }
     }
 

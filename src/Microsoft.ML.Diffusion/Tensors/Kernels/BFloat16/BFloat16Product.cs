@@ -8,9 +8,6 @@ internal static unsafe class BFloat16Product
     /// <summary>Rows that are worked on together.</summary>
     private const int Chunk = 4 * MatrixUnit.Side;
 
-    /// <summary>Whose weight lies packed at the beginning of this thread's own memory.</summary>
-    [ThreadStatic] private static object? s_packed;
-
     /// <summary>y = x·Wᵀ + b + addend.</summary>
     /// <param name="unit">Multiplies.</param>
     /// <param name="rows">Their number.</param>
@@ -29,23 +26,15 @@ internal static unsafe class BFloat16Product
         MomentLines moments = default)
     {
         var size = new WeightSize(outputs, 1, inputs);
-        nint weightFloats = (nint)inputs * outputs / 2;
-        ushort* kept = (ushort*)KeptWeights.Find(weight, transposed ? WeightForm.TurnedTaps : WeightForm.Taps, weightFloats, out bool isThere);
-        if (kept is not null && !isThere)
-            BFloat16Layout.Weight(weight, size, transposed, 0, outputs, kept);
-        object call = new();
+        var packed = PackedWeight.Take(weight, transposed ? WeightForm.TurnedTaps : WeightForm.Taps, size, phases: 1, out bool isThere);
+        if (!isThere)
+            packed.Fill(weight, transposed);
         Cores.Run((int)((rows + Chunk - 1) / Chunk), chunk =>
         {
             nint first = (nint)chunk * Chunk;
             int count = (int)Math.Min(Chunk, rows - first);
-            float* packed = KernelMemory.Own(weightFloats + (nint)Chunk * inputs / 2 + Chunk + BFloat16Blocks.BlockFloats);
-            float* sums = packed + weightFloats, targets = sums + BFloat16Blocks.BlockFloats;
+            float* sums = KernelMemory.Own(BFloat16Blocks.BlockFloats + Chunk + (nint)Chunk * inputs / 2), targets = sums + BFloat16Blocks.BlockFloats;
             ushort* from = (ushort*)(targets + Chunk);
-            if (kept is null && s_packed != call)
-            {
-                BFloat16Layout.Weight(weight, size, transposed, 0, outputs, (ushort*)packed);
-                s_packed = call;
-            }
             if (source is not null)
                 source.Read(first, count, from);
             else if (count % MatrixUnit.Side == 0)
@@ -53,11 +42,10 @@ internal static unsafe class BFloat16Product
             else
                 // Whole blocks are read: past the last row there may be no memory.
                 BFloat16Source.Copy(x + first * inputs, from, count * inputs);
-            Multiply(unit, size, count, from, kept is null ? (ushort*)packed : kept, new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
+            Multiply(unit, size, count, from, packed.At(0, 0), new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);
         });
-        s_packed = null;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
