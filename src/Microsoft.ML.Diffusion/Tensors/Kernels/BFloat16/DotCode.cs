@@ -36,7 +36,7 @@ internal sealed class DotCode : VectorCode
         WriteStart();
 
         Load(R8, nameof(BlockProduct.AStride));
-        Emit(0x4B, 0x8D, 0x0C, 0x40);                                 // lea rcx, [r8 + 2·r8]
+        TripleRowDistance();
         Load(R9, nameof(BlockProduct.Offsets));
         Load(R10, nameof(BlockProduct.B));
         Load(R11, nameof(BlockProduct.BStride));
@@ -57,7 +57,7 @@ internal sealed class DotCode : VectorCode
             Add(Rbx, R11);
             for (int row = 0; row < Rows; row++)
             {
-                Broadcast(LeftOf(row), row, pair);
+                BroadcastRow(LeftOf(row), row, Rax, Rdx, pair);
                 MultiplyRow(row);
             }
         }
@@ -146,13 +146,6 @@ internal sealed class DotCode : VectorCode
             access(2 * row + 1, Rax, 1);
             Add(Rax, R11);
         }
-    }
-
-    /// <summary>A pair of numbers of a row, in all lanes. rax points to row 0 and rdx to row 4, r8 is the distance between rows and rcx three times that.</summary>
-    private void Broadcast(int register, int row, int pair)
-    {
-        var (index, scale) = FourthRow(row);
-        BroadcastWord(register, row < 4 ? Rax : Rdx, index, scale, pair);
     }
 
     private void Multiply(int sums, int left, int right) => Vector(PF3, M0F38, 0x52, sums, left, right);   // vdpbf16ps

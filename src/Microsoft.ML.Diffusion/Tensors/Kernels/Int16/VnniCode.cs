@@ -33,7 +33,7 @@ internal sealed class VnniCode : VectorCode
         Load(R10, nameof(Int16Block.B));
         Load(R11, nameof(Int16Block.BStride));
         Load(Rax, nameof(Int16Block.Pairs));
-        Emit(0x4B, 0x8D, 0x0C, 0x40);                  // lea rcx, [r8 + 2·r8]
+        TripleRowDistance();
         Emit(0x4A, 0x8D, 0x14, 0x86);                  // lea rdx, [rsi + 4·r8]
         for (int sum = 0; sum < rows * registers; sum++)
             ZeroVector(sum);
@@ -42,7 +42,7 @@ internal sealed class VnniCode : VectorCode
         LoadRight(registers);
         for (int row = 0; row < rows; row++)
         {
-            BroadcastLeft(LeftOf(row), row);
+            BroadcastRow(LeftOf(row), row, Rsi, Rdx, 0);
             for (int i = 0; i < registers; i++)
                 Vector(P66, M0F38, 0x52, row * registers + i, LeftOf(row), Right + i);   // vpdpwssd
         }
@@ -69,7 +69,7 @@ internal sealed class VnniCode : VectorCode
     {
         for (int row = 0; row < rows; row++)
         {
-            BroadcastLeft(LeftOf(row), row);
+            BroadcastRow(LeftOf(row), row, Rsi, Rdx, 0);
             for (int i = 0; i < registers; i++)
             {
                 int sum = row * registers + i;
@@ -91,13 +91,6 @@ internal sealed class VnniCode : VectorCode
 
     /// <summary>Two registers take turns.</summary>
     private static int LeftOf(int row) => Left + row % 2;
-
-    /// <summary>A word of a row, in all lanes.</summary>
-    private void BroadcastLeft(int register, int row)
-    {
-        var (index, scale) = FourthRow(row);
-        BroadcastWord(register, row < 4 ? Rsi : Rdx, index, scale, 0);
-    }
 
     private void LoadRight(int registers)
     {

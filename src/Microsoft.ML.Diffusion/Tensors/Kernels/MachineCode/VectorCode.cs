@@ -14,14 +14,26 @@ internal abstract class VectorCode(Func<string, nint> offsetOf) : MachineCode(of
     protected const int M0F = 1;
     protected const int M0F38 = 2;
 
-    /// <summary>How a row is addressed from the first or the fifth, r8 being the distance between rows and rcx three times that.</summary>
-    protected static (int Index, int Scale) FourthRow(int row) => (row % 4) switch
+    /// <summary>Sets rcx to three times r8, the distance between rows, as <see cref="BroadcastRow"/> needs it.</summary>
+    protected void TripleRowDistance() => Emit(0x4B, 0x8D, 0x0C, 0x40);   // lea rcx, [r8 + 2·r8]
+
+    /// <summary>32 bits of a row, in all lanes.</summary>
+    /// <param name="register">Written.</param>
+    /// <param name="row">One of eight.</param>
+    /// <param name="first">What points to the first row.</param>
+    /// <param name="fifth">What points to the fifth.</param>
+    /// <param name="words">How many lie before them.</param>
+    protected void BroadcastRow(int register, int row, int first, int fifth, int words)
     {
-        0 => (None, 0),
-        1 => (R8, 0),
-        2 => (R8, 1),
-        _ => (Rcx, 0),
-    };
+        var (index, scale) = (row % 4) switch
+        {
+            0 => (None, 0),
+            1 => (R8, 0),
+            2 => (R8, 1),
+            _ => (Rcx, 0),
+        };
+        BroadcastWord(register, row < 4 ? first : fifth, index, scale, words);
+    }
 
     // vpxord.
     protected void ZeroVector(int register) => Vector(P66, M0F, 0xEF, register, register, register);
