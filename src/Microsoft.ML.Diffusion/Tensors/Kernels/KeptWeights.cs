@@ -63,9 +63,10 @@ internal sealed unsafe class KeptWeights : IDisposable
         isThere = false;
         if (s_current is not { } kept || !kept._weights.Contains((nint)weight))
             return null;
-        ref nint place = ref CollectionsMarshal.GetValueRefOrAddDefault(kept._prepared, ((nint)weight, form, floats), out isThere);
+        var key = ((nint)weight, form, floats);
+        isThere = kept._prepared.TryGetValue(key, out nint place);
         if (!isThere)
-            place = (nint)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), KernelMemory.Alignment);
+            kept._prepared.Add(key, place = (nint)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), KernelMemory.Alignment));
         return (float*)place;
     }
 
