@@ -43,10 +43,10 @@ internal sealed class ChannelMoments
     public ReadOnlySpan<float> Image(int image) => _images[image];
 }
 
-/// <summary>The memory of <see cref="MomentLines"/> while an operator writes a batch.</summary>
-internal sealed unsafe class MomentSheet : IDisposable
+/// <summary>The memory of <see cref="MomentLines"/> while an operator writes a batch: the thread's <see cref="KernelMemory.Sums"/>, so that it is good for one operator.</summary>
+internal sealed unsafe class MomentSheet
 {
-    private readonly Tensor _memory;
+    private readonly float* _memory;
     private readonly int _images;
     private readonly int _linesPerImage;
     private readonly int _pixels;
@@ -56,11 +56,11 @@ internal sealed unsafe class MomentSheet : IDisposable
     private MomentSheet(int images, int linesPerImage, int pixels, int channels)
     {
         (_images, _linesPerImage, _pixels, _channels, _lanes) = (images, linesPerImage, pixels, channels, Lanes.Dividing(channels));
-        _memory = empty([images, linesPerImage, 2, channels], float32);
+        _memory = KernelMemory.Sums((long)images * linesPerImage * 2 * channels);
     }
 
     /// <summary>What the kernel fills.</summary>
-    public MomentLines Lines => new(HostMemory.Pointer(_memory), _pixels, _channels);
+    public MomentLines Lines => new(_memory, _pixels, _channels);
 
     /// <summary>Makes one.</summary>
     /// <param name="images">N.</param>
@@ -76,7 +76,7 @@ internal sealed unsafe class MomentSheet : IDisposable
     public ChannelMoments Merge()
     {
         var images = new float[_images][];
-        float* lines = HostMemory.Pointer(_memory);
+        float* lines = _memory;
         for (int image = 0; image < _images; image++, lines += _linesPerImage * 2 * _channels)
         {
             images[image] = new float[2 * _channels];
@@ -92,9 +92,6 @@ internal sealed unsafe class MomentSheet : IDisposable
         }
         return new(images);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _memory.Dispose();
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Merge<L>(float* lines, float* to)

@@ -33,42 +33,41 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, ConvolutionSettings settings)
+    protected override Tensor Compute(Tensor pixels, NormBatch? norm, LayerMemory layer, Tensor? addend, ConvolutionSettings settings)
     {
-        var size = SizeOf(pixels.shape, kernel.shape[0], settings.Doubled);
+        var size = SizeOf(pixels.shape, settings.Outputs, settings.Doubled);
         Tensor y = empty([size.Images, size.Height, size.Width, size.Outputs], pixels.dtype);
-        using var sheet = MomentSheet.TryCreate(size.Images, size.Height * size.Width, MomentLines.Rows * size.Width, size.Outputs, Lanes.Widest);
-        Convolve(size, pixels, norm, settings, kernel, turned: false, bias, addend, y, sheet?.Lines ?? default);
+        var sheet = MomentSheet.TryCreate(size.Images, size.Height * size.Width, MomentLines.Rows * size.Width, size.Outputs, Lanes.Widest);
+        Convolve(size, pixels, norm, settings, layer.Weight, turned: false, layer.Bias, addend, y, sheet?.Lines ?? default);
         settings.OutputMoments = sheet?.Merge();
         return y;
     }
 
     /// <inheritdoc/>
-    protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ConvolutionSettings settings)
+    protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, float* dWeight, float* dBias, ConvolutionSettings settings)
     {
-        var size = SizeOf(pixels.shape, dWeight.shape[0], settings.Doubled);
-        float* w = HostMemory.Pointer(dWeight), b = HostMemory.PointerOrNull(dBias);
+        var size = SizeOf(pixels.shape, settings.Outputs, settings.Doubled);
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
-            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), w, b);
+            ConvolutionKernel.WeightGradient(size, SourceOf(pixels, norm, settings), HostMemory.Pointer(dy), dWeight, dBias);
         else if (unit is PairUnit pairs)
-            ConvolutionKernel.WeightGradient(pairs, size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), w, b);
+            ConvolutionKernel.WeightGradient(pairs, size, SourceOf(pixels, norm, settings), HostMemory.Narrow(dy), dWeight, dBias);
         else if (settings.Doubled)
-            BFloat16Gradient.AddDoubled(unit, new(SizeOf(pixels.shape, dWeight.shape[0], doubled: false), NarrowSourceOf(pixels, null), HostMemory.Narrow(dy), doubled: true), w, b);
+            BFloat16Gradient.AddDoubled(unit, new(SizeOf(pixels.shape, settings.Outputs, doubled: false), NarrowSourceOf(pixels, null), HostMemory.Narrow(dy), doubled: true), dWeight, dBias);
         else
-            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm), HostMemory.Narrow(dy)), w, b);
+            BFloat16Gradient.Add(unit, new ConvolutionPieces(size, NarrowSourceOf(pixels, norm), HostMemory.Narrow(dy)), dWeight, dBias);
     }
 
     /// <inheritdoc/>
-    protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ConvolutionSettings settings)
+    protected override Tensor InputGradient(long[] shape, float* kernel, Tensor dy, ConvolutionSettings settings)
     {
         if (settings.Doubled && UnitFor(dy) is { } unit and not PairUnit)
         {
             Tensor small = empty(shape, dy.dtype);
-            BFloat16Convolution.InputGradientOfDoubled(unit, SizeOf(shape, kernel.shape[0], doubled: false), HostMemory.Narrow(dy), HostMemory.Pointer(kernel), HostMemory.Narrow(small));
+            BFloat16Convolution.InputGradientOfDoubled(unit, SizeOf(shape, settings.Outputs, doubled: false), HostMemory.Narrow(dy), kernel, HostMemory.Narrow(small));
             return small;
         }
-        var size = SizeOf(shape, kernel.shape[0], settings.Doubled);
+        var size = SizeOf(shape, settings.Outputs, settings.Doubled);
         Tensor dx = empty([size.Images, size.Height, size.Width, size.Inputs], dy.dtype);
         var back = size with { Inputs = size.Outputs, Outputs = size.Inputs };
         Convolve(back, dy, null, s_asItLies, kernel, turned: true, null, null, dx, default);
@@ -84,9 +83,8 @@ internal sealed unsafe class FusedConvolution : SurroundedOperator<FusedConvolut
     }
 
     private static void Convolve(
-        in ConvolutionSize size, Tensor pixels, NormBatch? norm, ConvolutionSettings settings, Tensor kernel, bool turned, Tensor? bias, Tensor? addend, Tensor y, MomentLines moments)
+        in ConvolutionSize size, Tensor pixels, NormBatch? norm, ConvolutionSettings settings, float* w, bool turned, float* b, Tensor? addend, Tensor y, MomentLines moments)
     {
-        float* w = HostMemory.Pointer(kernel), b = HostMemory.PointerOrNull(bias);
         MatrixUnit? unit = UnitFor(pixels);
         if (unit is null)
             ConvolutionKernel.Apply(size, SourceOf(pixels, norm, settings), w, turned, b, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);

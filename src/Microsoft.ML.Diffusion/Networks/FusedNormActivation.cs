@@ -6,7 +6,7 @@ namespace Microsoft.ML.Diffusion;
 /// Group norm, FiLM and SiLU of a batch as one operator with a gradient of its own, over <see cref="NormBatch"/>.
 /// It keeps its input alone for the way back, where plain operators keep four tensors of that size. Differentiable once.
 /// </summary>
-internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedNormActivation>
+internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction<FusedNormActivation>
 {
     private const string Settings = "settings";
 
@@ -59,19 +59,19 @@ internal sealed class FusedNormActivation : autograd.SingleTensorFunction<FusedN
         var saved = ctx.get_saved_variables();
         var settings = (NormSettings)ctx.get_data(Settings);
         var (x, weight, bias, film) = (saved[0], saved[1], saved[2], (Tensor?)saved[3]);
-        var norm = new NormBatch(x.permute(0, 2, 3, 1), weight, bias, film?.contiguous(), saved[4], settings);
+        var norm = new NormBatch(x.permute(0, 2, 3, 1), HostMemory.Pointer(weight), HostMemory.Pointer(bias), film?.contiguous(), saved[4], settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
-        var gradients = NormGradients.Compute(norm, dx, weight, bias, film);
+        var gradients = NormGradients.Compute(norm, dx, film);
         return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null, null]);
     }
 
-    private static unsafe (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? film, NormSettings settings, ChannelMoments? known)
+    private static (Tensor Y, Tensor Statistics) Forward(Tensor x, Tensor weight, Tensor bias, Tensor? film, NormSettings settings, ChannelMoments? known)
     {
         using Tensor pixels = x.permute(0, 2, 3, 1);
         using Tensor? rows = film?.contiguous();
         using Tensor result = empty(pixels.shape, pixels.dtype);
         Tensor statistics = NormGradients.NewStatistics(pixels, settings);
-        var norm = new NormBatch(pixels, weight, bias, rows, statistics, settings);
+        var norm = new NormBatch(pixels, HostMemory.Pointer(weight), HostMemory.Pointer(bias), rows, statistics, settings);
         norm.Measure(known);
         norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);

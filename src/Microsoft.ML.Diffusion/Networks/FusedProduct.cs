@@ -15,7 +15,7 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
 
     /// <summary>Runs it where it can.</summary>
     /// <param name="x">[N, C, H, W]; not changed.</param>
-    /// <param name="weight">[D, C, k, k].</param>
+    /// <param name="weight">[D, C, k, k], or [D, C] of a 1x1 convolution.</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="stride">From an output to the next.</param>
     /// <param name="before">Zeros before the first pixel, on both axes.</param>
@@ -27,7 +27,7 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     public static Tensor? TryApply(
         Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)
     {
-        long[] shape = x.shape, kernel = weight.shape;
+        long[] shape = x.shape, kernel = weight.dim() == 2 ? [.. weight.shape, 1, 1] : weight.shape;
         bool taken = HostKernels.Take(x, weight) || HostKernels.TakeNarrow(x, weight, kernel[1], kernel[0]);
         if (!taken || kernel[2] != kernel[3] || LinearKernel.LanesFor(kernel[1], kernel[0]) == 0)
             return null;
@@ -40,49 +40,47 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
     }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, ProductSettings settings)
+    protected override Tensor Compute(Tensor pixels, NormBatch? norm, LayerMemory layer, Tensor? addend, ProductSettings settings)
     {
         var window = settings.Window;
-        int outputs = (int)kernel.shape[0];
-        Tensor y = empty([window.Images, window.OutputHeight, window.OutputWidth, outputs], pixels.dtype);
+        Tensor y = empty([window.Images, window.OutputHeight, window.OutputWidth, settings.Outputs], pixels.dtype);
         // A block ends with a sum and a level begins with a strided convolution: a norm follows these.
-        using var sheet = addend is not null || !window.IsPointwise ? SheetFor(window, outputs) : null;
-        Multiply(pixels, norm, kernel, bias, addend, y, window, sheet?.Lines ?? default);
+        var sheet = addend is not null || !window.IsPointwise ? SheetFor(window, settings.Outputs) : null;
+        Multiply(pixels, norm, layer, addend, y, settings, sheet?.Lines ?? default);
         settings.OutputMoments = sheet?.Merge();
         return y;
     }
 
     /// <inheritdoc/>
-    protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, ProductSettings settings)
+    protected override void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, float* dWeight, float* dBias, ProductSettings settings)
     {
         var window = settings.Window;
         if (UnitFor(pixels) is { } unit)
         {
             var pieces = new ProductPieces(
-                window.Outputs, window.Numbers, (int)dWeight.shape[0], HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Narrow(dy));
-            BFloat16Gradient.Add(unit, pieces, HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+                window.Outputs, window.Numbers, settings.Outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Narrow(dy));
+            BFloat16Gradient.Add(unit, pieces, dWeight, dBias);
             return;
         }
         LinearKernel.WeightGradient(
-            window.Outputs, window.Numbers, (int)dWeight.shape[0], HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(dy),
-            HostMemory.Pointer(dWeight), HostMemory.PointerOrNull(dBias));
+            window.Outputs, window.Numbers, settings.Outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(dy), dWeight, dBias);
     }
 
     /// <inheritdoc/>
-    protected override Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, ProductSettings settings)
+    protected override Tensor InputGradient(long[] shape, float* kernel, Tensor dy, ProductSettings settings)
     {
         var window = settings.Window;
-        int outputs = (int)kernel.shape[0];
+        int outputs = settings.Outputs;
         Tensor windows = window.IsPointwise ? empty(shape, dy.dtype) : empty([window.Outputs, window.Numbers], dy.dtype);
         if (UnitFor(dy) is { } unit)
         {
             BFloat16Product.Apply(
-                unit, window.Outputs, outputs, window.Numbers, HostMemory.Narrow(dy), null, HostMemory.Pointer(kernel), transposed: true, null, null, HostMemory.Narrow(windows));
+                unit, window.Outputs, outputs, window.Numbers, HostMemory.Narrow(dy), null, kernel, transposed: true, null, null, HostMemory.Narrow(windows));
         }
         else
         {
             LinearKernel.Apply(
-                window.Outputs, outputs, window.Numbers, HostMemory.Pointer(dy), null, HostMemory.Pointer(kernel), transposed: true, null, null, HostMemory.Pointer(windows));
+                window.Outputs, outputs, window.Numbers, HostMemory.Pointer(dy), null, kernel, transposed: true, null, null, HostMemory.Pointer(windows));
         }
         if (window.IsPointwise)
             return windows;
@@ -102,19 +100,19 @@ internal sealed unsafe class FusedProduct : SurroundedOperator<FusedProduct, Pro
         return line < LeastLine ? null : MomentSheet.TryCreate(window.Images, pixels, line, outputs, LinearKernel.LanesFor(window.Numbers, outputs));
     }
 
-    private static void Multiply(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, Tensor y, WindowSize window, MomentLines moments)
+    private static void Multiply(Tensor pixels, NormBatch? norm, LayerMemory layer, Tensor? addend, Tensor y, ProductSettings settings, MomentLines moments)
     {
-        int outputs = (int)kernel.shape[0];
+        var window = settings.Window;
         if (UnitFor(pixels) is { } unit)
         {
             BFloat16Product.Apply(
-                unit, window.Outputs, window.Numbers, outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
-                HostMemory.PointerOrNull(bias), HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
+                unit, window.Outputs, window.Numbers, settings.Outputs, HostMemory.Narrow(pixels), NarrowSourceOf(pixels, norm, window), layer.Weight, transposed: false,
+                layer.Bias, HostMemory.NarrowOrNull(addend), HostMemory.Narrow(y), moments);
             return;
         }
         LinearKernel.Apply(
-            window.Outputs, window.Numbers, outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), HostMemory.Pointer(kernel), transposed: false,
-            HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);
+            window.Outputs, window.Numbers, settings.Outputs, HostMemory.Pointer(pixels), SourceOf(pixels, norm, window), layer.Weight, transposed: false,
+            layer.Bias, HostMemory.PointerOrNull(addend), HostMemory.Pointer(y), moments);
     }
 
     private static RowSource? SourceOf(Tensor pixels, NormBatch? norm, WindowSize window)

@@ -85,7 +85,7 @@ internal static class LayerMath
 
     /// <summary>A 1x1 convolution with what surrounds it.</summary>
     /// <param name="x">[N, C, H, W].</param>
-    /// <param name="weight">[D, C, 1, 1].</param>
+    /// <param name="weight">[D, C].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
@@ -97,7 +97,8 @@ internal static class LayerMath
             return fused;
         fork?.Fill(x);
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
-        return AddTo(Convolve(entered, weight, bias, One, Zero), addend);
+        using Tensor kernel = weight.view(weight.shape[0], weight.shape[1], 1, 1);
+        return AddTo(Convolve(entered, kernel, bias, One, Zero), addend);
     }
 
     /// <summary>A 3x3 convolution of stride 1 with what surrounds it.</summary>

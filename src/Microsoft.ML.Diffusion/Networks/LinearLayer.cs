@@ -38,9 +38,5 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
     /// <param name="fork">The others that read x; or null.</param>
-    public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)
-    {
-        using Tensor kernel = _weight.view(_weight.shape[0], _weight.shape[1], 1, 1);
-        return LayerMath.Project(x, kernel, _bias, norm, addend, fork);
-    }
+    public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null) => LayerMath.Project(x, _weight, _bias, norm, addend, fork);
 }

@@ -9,18 +9,23 @@ internal static class NormGradients
     /// <summary>Takes a gradient back through a norm.</summary>
     /// <param name="norm">The norm.</param>
     /// <param name="gradient">[N, H, W, C] in the images' type: dy, replaced by dx.</param>
-    /// <param name="weight">[C].</param>
-    /// <param name="bias">[C].</param>
     /// <param name="film">[N or 1, 2C] or null.</param>
+    /// <param name="known">Where the parameters' gradients are added to; null: they are returned.</param>
     /// <returns>Those of weight, bias and film, null where they were added to the parameter's own; in the current scope.</returns>
-    public static unsafe Tensor?[] Compute(NormBatch norm, Tensor gradient, Tensor weight, Tensor bias, Tensor? film)
+    public static unsafe Tensor?[] Compute(NormBatch norm, Tensor gradient, Tensor? film, LayerMemory? known = null)
     {
-        Tensor sums = empty([norm.Images, norm.Channels], float32), products = empty([norm.Images, norm.Channels], float32);
-        norm.Backward(HostMemory.Pointer(gradient), HostMemory.Pointer(sums), HostMemory.Pointer(products));
-        Tensor? directWeight = DirectGradients.Of(weight), directBias = DirectGradients.Of(bias);
-        Tensor dWeight = directWeight ?? zeros(weight.shape, float32), dBias = directBias ?? zeros(bias.shape, float32);
+        nint count = (nint)norm.Images * norm.Channels;
+        float* sums = KernelMemory.Sums(2 * count), products = sums + count;
+        norm.Backward(HostMemory.Pointer(gradient), sums, products);
         Tensor? dFilm = film is null ? null : zeros(film.shape, float32);
-        norm.AddParameterGradients(HostMemory.Pointer(sums), HostMemory.Pointer(products), HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias), HostMemory.PointerOrNull(dFilm));
-        return [directWeight is null ? dWeight : null, directBias is null ? dBias : null, dFilm];
+        float* ofFilm = HostMemory.PointerOrNull(dFilm);
+        if (known is { } direct)
+        {
+            norm.AddParameterGradients(sums, products, direct.NormWeight, direct.NormBias, ofFilm);
+            return [null, null, dFilm];
+        }
+        Tensor dWeight = zeros(norm.Channels, float32), dBias = zeros(norm.Channels, float32);
+        norm.AddParameterGradients(sums, products, HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias), ofFilm);
+        return [dWeight, dBias, dFilm];
     }
 }

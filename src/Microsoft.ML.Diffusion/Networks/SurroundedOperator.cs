@@ -6,6 +6,12 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Norm">The norm before the operator, or null.</param>
 internal abstract record SurroundedSettings(NormSettings? Norm)
 {
+    /// <summary>D.</summary>
+    public int Outputs { get; init; }
+
+    /// <summary>The layer, where its parameters are known, and on the way back their gradients too; null: it is told.</summary>
+    public KnownLayer? Known { get; init; }
+
     /// <summary>Whether somebody wants the input's gradient.</summary>
     public bool NeedsInput { get; init; }
 
@@ -32,7 +38,7 @@ internal abstract record SurroundedSettings(NormSettings? Norm)
 /// </summary>
 /// <typeparam name="T">The operator.</typeparam>
 /// <typeparam name="S">Its settings.</typeparam>
-internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<T>
+internal abstract unsafe class SurroundedOperator<T, S> : autograd.MultiTensorFunction<T>
     where T : SurroundedOperator<T, S>, new()
     where S : SurroundedSettings
 {
@@ -43,7 +49,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
 
     /// <summary>Runs the operator.</summary>
     /// <param name="x">[N, C, H, W] on the CPU, float32, or bfloat16 where a <see cref="MatrixUnit"/> takes it; not changed.</param>
-    /// <param name="weight">[D, C, k, k].</param>
+    /// <param name="weight">[D, C, k, k], or [D, C].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H', W'] or null.</param>
@@ -52,7 +58,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <returns>[N, D, H', W'] in x's type with the channels last in memory.</returns>
     protected static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork, S settings)
     {
-        settings = settings with { InputMoments = ChannelMoments.Of(x) };
+        settings = settings with { Outputs = (int)weight.shape[0], InputMoments = ChannelMoments.Of(x), Known = KnownLayer.Of(weight, bias, norm) };
         if (!is_grad_enabled())
         {
             var (y, statistics) = new T().Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Film, settings);
@@ -63,8 +69,10 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         }
         // The graph holds what it needs by handles of its own: all that was made on the way, TorchSharp's copy of the output's shape too, can go.
         using var scope = NewDisposeScope();
-        settings = settings with { NeedsInput = x.requires_grad, HasAddend = addend is not null, Readers = fork?.Readers ?? 0 };
-        List<Tensor> outputs = apply(x, weight, bias!, addend!, norm?.Weight!, norm?.Bias!, norm?.Film!, settings);
+        // Gradients that are added where they are known to lie need no way through the graph: the weight alone stays, for there to be a node at all.
+        bool direct = settings.Known is { Gradients: not null };
+        settings = settings with { Known = direct ? settings.Known : null, NeedsInput = x.requires_grad, HasAddend = addend is not null, Readers = fork?.Readers ?? 0 };
+        List<Tensor> outputs = apply(x, weight, direct ? null! : bias!, addend!, direct ? null! : norm?.Weight!, direct ? null! : norm?.Bias!, norm?.Film!, settings);
         foreach (Tensor output in outputs)
             output.MoveToOuterDisposeScope();
         fork?.Fill(outputs.Skip(1), settings.InputMoments);
@@ -78,7 +86,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
         var (normWeight, normBias, film, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (S)vars[7]);
         var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, film, settings);
-        ctx.save_for_backward([x, weight, bias!, normWeight!, normBias!, film!, statistics!]);
+        ctx.save_for_backward([x, settings.Known is null ? weight : null!, bias!, normWeight!, normBias!, film!, statistics!]);
         ctx.save_data(Settings, settings with { OutputShape = y.shape, InputMoments = null, OutputMoments = null });
         // TorchSharp makes its zeros like the gradient that is not there.
         ctx.set_materialize_grads(false);
@@ -97,23 +105,41 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         var (x, weight, bias) = (saved[0], saved[1], (Tensor?)saved[2]);
         var (normWeight, normBias, film, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6]);
 
-        Tensor pixels = ChannelsLast.Pixels(x), dy = ChannelsLast.Pixels(given), kernel = ChannelsLast.Pixels(weight);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, film?.contiguous(), statistics!, settings.Norm);
+        Tensor pixels = ChannelsLast.Pixels(x), dy = ChannelsLast.Pixels(given);
+        using var layer = new ReadLayer(settings.Known, weight, bias, normWeight, normBias);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, layer.Memory.NormWeight, layer.Memory.NormBias, film?.contiguous(), statistics!, settings.Norm);
+        LayerMemory? known = settings.Known?.Gradients;
+        var (dWeight, dBias) = known is { } direct ? AddParameterGradients(direct) : ParameterGradients();
 
-        Tensor? direct = DirectGradients.Of(weight), dBias = bias is null ? null : empty(bias.shape, float32);
-        Tensor dWeight = direct ?? zeros(kernel.shape, float32);
-        AddWeightGradient(pixels, norm, dy, dWeight, dBias, settings);
-
-        Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, kernel, dy, settings) : null;
-        Tensor?[] ofNorm = norm is null ? [null, null, null] : NormGradients.Compute(norm, dx!, normWeight!, normBias!, film);
+        Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, layer.Memory.Weight, dy, settings) : null;
+        Tensor?[] ofNorm = norm is null ? [null, null, null] : NormGradients.Compute(norm, dx!, film, known);
         foreach (Tensor other in grad_outputs.Skip(1))
         {
             if (dx is not null && !other.IsInvalid)
                 AddTo(dx, ChannelsLast.Pixels(other));
             other.Dispose();
         }
-        return ReturnedGradients.Pass(
-            [dx?.permute(0, 3, 1, 2), direct is null ? dWeight.permute(0, 3, 1, 2) : null, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
+        return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
+
+        // The kernels write a bias's gradient and add to a weight's.
+        (Tensor?, Tensor?) AddParameterGradients(LayerMemory gradients)
+        {
+            float* sums = gradients.Bias is null ? null : KernelMemory.Sums(settings.Outputs);
+            AddWeightGradient(pixels, norm, dy, gradients.Weight, sums, settings);
+            for (int i = 0; i < settings.Outputs && sums is not null; i++)
+                gradients.Bias[i] += sums[i];
+            return (null, null);
+        }
+
+        (Tensor?, Tensor?) ParameterGradients()
+        {
+            bool isMatrix = weight.dim() == 2;
+            long[] shape = weight.shape;
+            Tensor gradient = zeros(isMatrix ? shape : [shape[0], shape[2], shape[3], shape[1]], float32);
+            Tensor? ofBias = bias is null ? null : empty(bias.shape, float32);
+            AddWeightGradient(pixels, norm, dy, HostMemory.Pointer(gradient), HostMemory.PointerOrNull(ofBias), settings);
+            return (isMatrix ? gradient : gradient.permute(0, 3, 1, 2), ofBias);
+        }
     }
 
     /// <summary>What multiplies activations of bfloat16; null: they are float32.</summary>
@@ -124,12 +150,11 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <summary>Computes the result.</summary>
     /// <param name="pixels">[N, H, W, C], the input before its norm.</param>
     /// <param name="norm">The norm, measured; or null.</param>
-    /// <param name="kernel">[D, k, k, C].</param>
-    /// <param name="bias">[D] or null.</param>
+    /// <param name="layer">Weight and bias.</param>
     /// <param name="addend">[N, H', W', D] or null.</param>
     /// <param name="settings">The settings; what is measured of the result goes there.</param>
     /// <returns>[N, H', W', D].</returns>
-    protected abstract Tensor Compute(Tensor pixels, NormBatch? norm, Tensor kernel, Tensor? bias, Tensor? addend, S settings);
+    protected abstract Tensor Compute(Tensor pixels, NormBatch? norm, LayerMemory layer, Tensor? addend, S settings);
 
     /// <summary>Adds up the gradient of the weight and computes that of the bias.</summary>
     /// <param name="pixels">[N, H, W, C], the input before its norm.</param>
@@ -138,7 +163,7 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <param name="dWeight">[D, k, k, C], added to.</param>
     /// <param name="dBias">[D], written; or null.</param>
     /// <param name="settings">The settings.</param>
-    protected abstract void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, Tensor dWeight, Tensor? dBias, S settings);
+    protected abstract void AddWeightGradient(Tensor pixels, NormBatch? norm, Tensor dy, float* dWeight, float* dBias, S settings);
 
     /// <summary>Computes the gradient of the operator's input, behind the norm.</summary>
     /// <param name="shape">N, H, W, C.</param>
@@ -146,9 +171,9 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
     /// <param name="dy">[N, H', W', D].</param>
     /// <param name="settings">The settings.</param>
     /// <returns>[N, H, W, C], in the current scope.</returns>
-    protected abstract Tensor InputGradient(long[] shape, Tensor kernel, Tensor dy, S settings);
+    protected abstract Tensor InputGradient(long[] shape, float* kernel, Tensor dy, S settings);
 
-    private static unsafe void AddTo(Tensor sum, Tensor gradient)
+    private static void AddTo(Tensor sum, Tensor gradient)
     {
         int count = checked((int)sum.numel());
         if (sum.dtype == ScalarType.BFloat16)
@@ -161,13 +186,13 @@ internal abstract class SurroundedOperator<T, S> : autograd.MultiTensorFunction<
         Tensor x, Tensor weight, Tensor? bias, Tensor? addend, Tensor? normWeight, Tensor? normBias, Tensor? film, S settings)
     {
         using Tensor pixels = ChannelsLast.Pixels(x);
-        using Tensor kernel = ChannelsLast.Pixels(weight);
+        using var layer = new ReadLayer(settings.Known, weight, bias, normWeight, normBias);
         using Tensor? added = addend is null ? null : ChannelsLast.Pixels(addend);
         using Tensor? rows = film?.contiguous();
         Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(pixels, settings.Norm);
-        NormBatch? norm = settings.Norm is null ? null : new(pixels, normWeight!, normBias!, rows, statistics!, settings.Norm);
+        NormBatch? norm = settings.Norm is null ? null : new(pixels, layer.Memory.NormWeight, layer.Memory.NormBias, rows, statistics!, settings.Norm);
         norm?.Measure(settings.InputMoments);
-        using Tensor y = Compute(pixels, norm, kernel, bias, added, settings);
+        using Tensor y = Compute(pixels, norm, layer.Memory, added, settings);
         return (y.permute(0, 3, 1, 2), statistics);
     }
 }

@@ -20,7 +20,10 @@ internal static class ChannelsLast
     /// <returns>[N, H, W, C], contiguous; a view where the numbers already lie so. The caller disposes it.</returns>
     public static Tensor Pixels(Tensor x)
     {
-        using Tensor pixels = x.permute(0, 2, 3, 1);
-        return pixels.contiguous();
+        Tensor pixels = x.permute(0, 2, 3, 1);
+        if (pixels.is_contiguous())
+            return pixels;
+        using (pixels)
+            return pixels.contiguous();
     }
 }

@@ -43,7 +43,7 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
                     ? TimestepSampler.LossSecondMoment(diffusion.Timesteps)
                     : TimestepSampler.Uniform(diffusion.Timesteps);
                 var state = new TrainingState(optimizer, timesteps, [("draws", draws), ("noise", noise), ("dropout", dropout)]);
-                steps = Train(new Session(network, diffusion, state, draws, noise), rows, cancellationToken);
+                steps = Train(new Session(network, new ParameterMemory(network.parameters()), diffusion, state, draws, noise), rows, cancellationToken);
                 optimizer.UseAverage();
             }
             network.eval();
@@ -106,14 +106,14 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
     private double Backward(Session session, DiffusionLoss loss, TrainingBatch batch)
     {
         using var scope = NewDisposeScope();
+        using var parameters = session.Parameters.Enter();
         var x0 = Images(batch);
         var labels = settings.Shape.Classes > 0 ? Labels(batch, session.Draws) : null;
         using var draw = session.State.Timesteps.Sample(settings.BatchSize, session.Draws, device);
         var noise = loss.DrawNoise(x0.shape, session.Noise, device);
         using var rows = loss.Compute((x, t) => session.Network.ForwardIn(x, t, labels, PrecisionPolicy.TypeFor(settings.Precision)), x0, draw.Timesteps, noise);
         var mean = (rows.Loss * draw.Weights).mean();
-        using (DirectGradients.Begin())
-            mean.backward();
+        mean.backward();
         if (settings.ImportanceSampling)
             session.State.Timesteps.Update(draw.Timesteps, rows.Loss);
         return mean.item<float>();
@@ -135,5 +135,5 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
     }
 
     private sealed record Session(
-        DenoisingNetwork Network, GaussianDiffusion Diffusion, TrainingState State, Generator Draws, Generator Noise);
+        DenoisingNetwork Network, ParameterMemory Parameters, GaussianDiffusion Diffusion, TrainingState State, Generator Draws, Generator Noise);
 }

@@ -92,9 +92,11 @@ public sealed unsafe class FusedProjectionsTests
         (Tensor Weight, Tensor Bias)[] narrow = [.. layers.Select(layer => (layer.Weight.detach().to(float32).requires_grad_(), layer.Bias.detach().to(float32).requires_grad_()))];
         foreach (Tensor parameter in narrow.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias]))
             parameter.grad = zeros_like(parameter);
-        Tensor[] ys = FusedProjections.TryApply(leaf, narrow)!;
-        using (direct ? DirectGradients.Begin() : default)
+        using (direct ? new ParameterMemory(narrow.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias])).Enter() : default)
+        {
+            Tensor[] ys = FusedProjections.TryApply(leaf, narrow)!;
             Loss(ys.Select(y => y.to(float64))).backward();
+        }
         for (int i = 0; i < layers.Length - 1; i++)
         {
             Assert.IsLessThan(Tolerance, KernelData.Error(layers[i].Weight.grad!, narrow[i].Weight.grad!), $"layer {i}'s weight");

@@ -36,16 +36,16 @@ internal sealed unsafe class KeptWeights : IDisposable
     }
 
     /// <summary>Has the calling thread's kernels keep what they make of these weights, until the result is disposed, on the same thread.</summary>
-    /// <param name="parameters">Must neither change nor go meanwhile; those that are no float32 weights of convolutions on the CPU are passed over.</param>
+    /// <param name="parameters">Must neither change nor go meanwhile; those that are no float32 weights of convolutions or linear layers on the CPU are passed over.</param>
     public static KeptWeights Enter(IEnumerable<Tensor> parameters)
     {
         var kept = new KeptWeights();
         foreach (Tensor parameter in parameters)
         {
-            if (parameter.device_type != DeviceType.CPU || parameter.dtype != ScalarType.Float32 || parameter.dim() != 4)
+            if (parameter.device_type != DeviceType.CPU || parameter.dtype != ScalarType.Float32 || parameter.dim() is not (2 or 4))
                 continue;
             // A weight that lies otherwise is copied for every product: the copy's address is nobody's.
-            using Tensor pixels = parameter.permute(0, 2, 3, 1);
+            using Tensor pixels = parameter.dim() == 2 ? parameter.alias() : parameter.permute(0, 2, 3, 1);
             if (pixels.is_contiguous())
                 kept._weights.Add((nint)HostMemory.Pointer(pixels));
         }

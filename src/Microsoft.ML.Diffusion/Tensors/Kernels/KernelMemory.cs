@@ -12,6 +12,7 @@ internal static unsafe class KernelMemory
 
     [ThreadStatic] private static Block? s_shared;
     [ThreadStatic] private static Block? s_weights;
+    [ThreadStatic] private static Block? s_sums;
     [ThreadStatic] private static Block? s_own;
 
     /// <summary>What the thread that starts a kernel shares with those that run its parts; holds whatever was left in it. Valid until the thread asks again.</summary>
@@ -23,6 +24,11 @@ internal static unsafe class KernelMemory
     /// <param name="floats">Its least length.</param>
     /// <returns>Aligned to a cache line.</returns>
     public static float* Weights(long floats) => (s_weights ??= new()).Take(floats);
+
+    /// <summary>The same, for what a kernel measures or sums up for its caller.</summary>
+    /// <param name="floats">Its least length.</param>
+    /// <returns>Aligned to a cache line.</returns>
+    public static float* Sums(long floats) => (s_sums ??= new()).Take(floats);
 
     /// <summary>What a part of a kernel has to itself; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>

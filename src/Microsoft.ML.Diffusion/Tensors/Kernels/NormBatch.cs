@@ -29,15 +29,15 @@ internal sealed unsafe class NormBatch
     /// <param name="film">[N or 1, 2C] contiguous, scales and then shifts; or null.</param>
     /// <param name="statistics">[N, 2·groups]: means, then 1/√(variance + ε); filled by <see cref="Measure"/>.</param>
     /// <param name="settings">The settings.</param>
-    public NormBatch(Tensor pixels, Tensor weight, Tensor bias, Tensor? film, Tensor statistics, NormSettings settings)
+    public NormBatch(Tensor pixels, float* weight, float* bias, Tensor? film, Tensor statistics, NormSettings settings)
     {
         long[] shape = pixels.shape;
         (Images, Height, Width, Channels) = ((int)shape[0], (int)shape[1], (int)shape[2], (int)shape[3]);
         Settings = settings;
         _x = HostMemory.Pointer(pixels);
         _narrow = pixels.dtype == ScalarType.BFloat16;
-        _weight = HostMemory.Pointer(weight);
-        _bias = HostMemory.Pointer(bias);
+        _weight = weight;
+        _bias = bias;
         _film = HostMemory.PointerOrNull(film);
         _filmRow = film is null || film.shape[0] == 1 ? 0 : 2 * Channels;
         _statistics = HostMemory.Pointer(statistics);

@@ -1,0 +1,77 @@
+using TorchSharp;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>Where the parameters of an operator and of the norm before it lie, or the gradients of all of these.</summary>
+/// <param name="weight">[D, k, k, C].</param>
+/// <param name="bias">[D], or null.</param>
+/// <param name="normWeight">[C], or null without a norm.</param>
+/// <param name="normBias">[C], or null without a norm.</param>
+internal readonly unsafe struct LayerMemory(float* weight, float* bias, float* normWeight, float* normBias)
+{
+    /// <summary>[D, k, k, C].</summary>
+    public float* Weight { get; } = weight;
+
+    /// <summary>[D], or null.</summary>
+    public float* Bias { get; } = bias;
+
+    /// <summary>[C], or null without a norm.</summary>
+    public float* NormWeight { get; } = normWeight;
+
+    /// <summary>[C], or null without a norm.</summary>
+    public float* NormBias { get; } = normBias;
+}
+
+/// <summary>A layer whose parameters are all known (<see cref="ParameterMemory"/>).</summary>
+/// <param name="Numbers">The parameters.</param>
+/// <param name="Gradients">What is added to their gradients; null where not all of them have one.</param>
+internal sealed record KnownLayer(LayerMemory Numbers, LayerMemory? Gradients)
+{
+    /// <summary>Looks a layer up.</summary>
+    /// <param name="weight">Its weight.</param>
+    /// <param name="bias">Its bias; or null.</param>
+    /// <param name="norm">The norm before it; or null.</param>
+    /// <returns>Null where one of them is not known.</returns>
+    public static unsafe KnownLayer? Of(Tensor weight, Tensor? bias, NormArguments? norm = null)
+    {
+        if (ParameterMemory.Of(weight) is not { } w)
+            return null;
+        var (b, normWeight, normBias) = (Place(bias), Place(norm?.Weight), Place(norm?.Bias));
+        if ((bias is not null && b is null) || (norm is not null && (normWeight is null || normBias is null)))
+            return null;
+        bool all = w.Gradient is not null && b is not { Gradient: null } && normWeight is not { Gradient: null } && normBias is not { Gradient: null };
+        LayerMemory numbers = new(w.Numbers, b is null ? null : b.Numbers, normWeight is null ? null : normWeight.Numbers, normBias is null ? null : normBias.Numbers);
+        return new(numbers, all ? new(w.Gradient, b is null ? null : b.Gradient, normWeight is null ? null : normWeight.Gradient, normBias is null ? null : normBias.Gradient) : null);
+
+        static ParameterPlace? Place(Tensor? parameter) => parameter is null ? null : ParameterMemory.Of(parameter);
+    }
+}
+
+/// <summary>A layer as kernels read it, with the views that takes where it is not known.</summary>
+internal readonly unsafe ref struct ReadLayer : IDisposable
+{
+    private readonly Tensor? _kernel;
+
+    /// <summary>Reads.</summary>
+    /// <param name="known">The layer, if it is known.</param>
+    /// <param name="weight">[D, C, k, k], or [D, C].</param>
+    /// <param name="bias">[D] or null.</param>
+    /// <param name="normWeight">[C] or null.</param>
+    /// <param name="normBias">[C] or null.</param>
+    public ReadLayer(KnownLayer? known, Tensor weight, Tensor? bias, Tensor? normWeight, Tensor? normBias)
+    {
+        if (known is not null)
+        {
+            Memory = known.Numbers;
+            return;
+        }
+        _kernel = weight.dim() == 4 ? ChannelsLast.Pixels(weight) : weight.contiguous();
+        Memory = new(HostMemory.Pointer(_kernel), HostMemory.PointerOrNull(bias), HostMemory.PointerOrNull(normWeight), HostMemory.PointerOrNull(normBias));
+    }
+
+    /// <summary>The numbers; they go with this.</summary>
+    public LayerMemory Memory { get; }
+
+    /// <inheritdoc/>
+    public void Dispose() => _kernel?.Dispose();
+}
