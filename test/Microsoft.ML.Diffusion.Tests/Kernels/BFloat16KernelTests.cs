@@ -15,8 +15,11 @@ public sealed unsafe class BFloat16KernelTests
     /// <summary>The same of convolutions at complex points, whose transformed pixels and weights are rounded too; four deviations of what that gives.</summary>
     private const double TransformTolerance = 1 / 150.0;
 
-    /// <summary>Before the name of a unit: convolutions by <see cref="ComplexPoints"/>.</summary>
-    private const string AtComplexPoints = "complex points, ";
+    /// <summary>The same where they are rounded to 16-bit integers.</summary>
+    private const double IntegerTolerance = 1 / 500.0;
+
+    /// <summary>Before the name of a unit: convolutions by the points that it is good for, <see cref="ComplexPoints"/> or <see cref="Int16Points{L}"/>.</summary>
+    private const string Points = "points, ";
 
     /// <summary>Of the largest number, where they are rounded to bfloat16: half a unit of its 8 bits.</summary>
     private const double Rounding = 1 / 256.0;
@@ -48,7 +51,7 @@ public sealed unsafe class BFloat16KernelTests
 
     private static IEnumerable<object[]> DoubledShapesByTaps => DoubledShapes.Where(row => AtPoints((string)row[0]) is null);
 
-    private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, .. TestedUnits.PairNames.Select(unit => AtComplexPoints + unit)];
+    private static IEnumerable<string> Convolvers => [.. TestedUnits.Names, .. TestedUnits.PairNames.Select(unit => Points + unit)];
 
     private static IEnumerable<object[]> ConvolverRows => Convolvers.Select(unit => (object[])[unit]);
 
@@ -59,7 +62,7 @@ public sealed unsafe class BFloat16KernelTests
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
         float[] x = Rounded(1, n * height * width * inputs), w = Rounded(2, 9 * inputs * outputs);
         float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, n * height * width * outputs);
-        double tolerance = SumTolerance(unit);
+        double tolerance = ConvolutionTolerance(unit);
         foreach (bool turned in (bool[])[false, true])
         {
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
@@ -91,7 +94,8 @@ public sealed unsafe class BFloat16KernelTests
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
         float[] x = SmallWholes(1, n * height * width * inputs), dy = SmallWholes(2, n * height * width * outputs);
         float[] w = SmallWholes(3, 9 * inputs * outputs);
-        foreach (bool turned in (bool[])[false, true])
+        // The points of integers are no whole numbers.
+        foreach (bool turned in AtPoints(unit) is { ConvolvesInIntegers: true } ? (bool[])[] : [false, true])
         {
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
             CollectionAssert.AreEqual(Rounded([.. want.Select(value => (float)value)]), Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
@@ -372,9 +376,11 @@ public sealed unsafe class BFloat16KernelTests
         }
     }
 
-    private static double SumTolerance(string unit) => unit.StartsWith(AtComplexPoints) ? TransformTolerance : Tolerance;
+    private static double SumTolerance(string unit) => unit.StartsWith(Points) ? TransformTolerance : Tolerance;
 
-    private static PairUnit? AtPoints(string unit) => unit.StartsWith(AtComplexPoints) ? (PairUnit)TestedUnits.Of(unit[AtComplexPoints.Length..]) : null;
+    private static double ConvolutionTolerance(string unit) => AtPoints(unit) is { ConvolvesInIntegers: true } ? IntegerTolerance : SumTolerance(unit);
+
+    private static PairUnit? AtPoints(string unit) => unit.StartsWith(Points) ? (PairUnit)TestedUnits.Of(unit[Points.Length..]) : null;
 
     private static void Check(double[] want, float[] got, string what, double tolerance = Tolerance)
     {

@@ -66,7 +66,7 @@ public sealed class NarrowNetworkTests
         using DenoisingNetwork network = Randomized(kind);
         var (x, timesteps, labels, want, dy, gradients) = OfPlainOperators(kind);
         var (taps, ofTaps) = Over(new WrittenOutUnit());
-        var (points, ofPoints) = Over(new WrittenOutPairUnit());
+        var (points, ofPoints) = Over(new WrittenOutPairUnit(integers: false));
         Assert.IsLessThan(1.5 * taps, points);
         Assert.IsLessThan(1.5 * ofTaps, ofPoints);
 

@@ -7,12 +7,14 @@ internal static class TestedUnits
     public const string Integers = "16-bit integers";
 
     private const string WrittenOutPairs = "written out, pairs";
+    private const string WrittenOutIntegers = "written out, pairs and integers";
 
     // One of each: what a processor's unit holds lives as long as the process.
     private static readonly Dictionary<string, MatrixUnit?> s_units = new()
     {
         ["written out"] = new WrittenOutUnit(),
-        [WrittenOutPairs] = new WrittenOutPairUnit(),
+        [WrittenOutPairs] = new WrittenOutPairUnit(integers: false),
+        [WrittenOutIntegers] = new WrittenOutPairUnit(integers: true),
         ["AMX"] = AmxUnit.TryCreate(),
         ["AVX512_BF16"] = DotUnit.TryCreate(),
     };
@@ -20,7 +22,7 @@ internal static class TestedUnits
     private static readonly string[] s_present = [.. s_units.Keys.Where(name => s_units[name] is not null)];
 
     /// <summary>Those that multiply blocks in different ways.</summary>
-    public static IEnumerable<string> Names => s_present.Where(name => name != WrittenOutPairs);
+    public static IEnumerable<string> Names => s_present.Where(name => name is not (WrittenOutPairs or WrittenOutIntegers));
 
     /// <summary>Those that multiply pairs.</summary>
     public static IEnumerable<string> PairNames => s_present.Where(name => s_units[name] is PairUnit);

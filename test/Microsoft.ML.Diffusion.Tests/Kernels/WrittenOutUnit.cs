@@ -56,8 +56,11 @@ internal sealed unsafe class WrittenOutUnit : MatrixUnit
 }
 
 /// <summary>The same of a <see cref="PairUnit"/>.</summary>
-internal sealed unsafe class WrittenOutPairUnit : PairUnit
+/// <param name="integers">Whether convolutions are multiplied in integers.</param>
+internal sealed unsafe class WrittenOutPairUnit(bool integers) : PairUnit
 {
+    public override bool ConvolvesInIntegers => integers;
+
     public override void Begin() => WrittenOutUnit.CountBegin();
 
     public override void Multiply(BlockProduct* product) => WrittenOutUnit.Multiply(product, Side, secondRows: true);

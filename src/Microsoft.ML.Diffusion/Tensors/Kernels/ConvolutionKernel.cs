@@ -2,7 +2,7 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// 3x3 convolutions by F(4x4, 3x3) and what belongs to their surroundings: of float32 in the widest registers that the processor has, or multiplied in integers (<see cref="Int16Products"/>);
-/// of bfloat16 over a <see cref="PairUnit"/>.
+/// of bfloat16 over a <see cref="PairUnit"/> or beside it, in integers too.
 /// </summary>
 internal static unsafe class ConvolutionKernel
 {
@@ -27,6 +27,8 @@ internal static unsafe class ConvolutionKernel
     {
         if (x.Doubles)
             WinogradConvolution<Lanes512, NarrowElement, DoubledPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y, moments);
+        else if (unit.ConvolvesInIntegers)
+            WinogradConvolution<Lanes512, NarrowElement, Int16Points<Lanes512>>.Apply(default, size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y, moments);
         else
             WinogradConvolution<Lanes512, NarrowElement, ComplexPoints>.Apply(new(unit), size, x, weight, turned, bias, (NarrowElement*)addend, (NarrowElement*)y, moments);
     }

@@ -33,6 +33,9 @@ internal sealed unsafe class DotUnit : PairUnit
     }
 
     /// <inheritdoc/>
+    public override bool ConvolvesInIntegers { get; } = VnniUnit.OfThisProcessor is not null;
+
+    /// <inheritdoc/>
     public override void Begin()
     {
     }
