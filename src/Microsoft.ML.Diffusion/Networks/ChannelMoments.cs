@@ -32,8 +32,19 @@ internal sealed class ChannelMoments
     {
         if (a is null || b is null)
             return null;
-        int split = a.Channels;
-        return new([.. a._images.Zip(b._images, (x, y) => (float[])[.. x.AsSpan(..split), .. y.AsSpan(..b.Channels), .. x.AsSpan(split..), .. y.AsSpan(b.Channels..)])]);
+        int first = a.Channels, second = b.Channels, all = first + second;
+        var images = new float[a._images.Length][];
+        for (int i = 0; i < images.Length; i++)
+        {
+            float[] joined = images[i] = new float[2 * all];
+            Span<float> means = joined.AsSpan(0, all), squares = joined.AsSpan(all);
+            ReadOnlySpan<float> x = a._images[i], y = b._images[i];
+            x[..first].CopyTo(means);
+            y[..second].CopyTo(means[first..]);
+            x[first..].CopyTo(squares);
+            y[second..].CopyTo(squares[first..]);
+        }
+        return new(images);
     }
 
     /// <summary>Ties them to a batch.</summary>

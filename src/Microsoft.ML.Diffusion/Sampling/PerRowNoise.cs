@@ -36,8 +36,12 @@ public sealed class PerRowNoise : INoiseSource, IDisposable
     {
         using var scope = NewDisposeScope();
         var noise = empty(_shape, float32);
-        for (var row = 0; row < _generators.Length; row++)
-            noise.narrow(0, row, 1).normal_(0, 1, _generators[row]);
+        // A row has its own memory and its own generator: every core draws some.
+        Cores.Run(_generators.Length, row =>
+        {
+            using var own = noise.narrow(0, row, 1);
+            using var same = own.normal_(0, 1, _generators[row]);
+        });
         return noise.to(_device).MoveToOuterDisposeScope();
     }
 

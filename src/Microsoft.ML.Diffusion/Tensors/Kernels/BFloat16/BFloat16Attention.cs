@@ -85,14 +85,15 @@ internal static unsafe class BFloat16Attention
         ushort* weightPairs = Take(pairs), productPairs = Take(pairs), weightRows = Take(Block * (nint)t / 2), productRows = Take(Block * (nint)t / 2);
         float* weights = (float*)Take(Block * (nint)t), products = (float*)Take(Block * (nint)t), gradients = (float*)Take(Block * (nint)d);
 
+        ushort* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
         for (int key = 0; key < t; key += Block)
         {
+            Call(mixed + (nint)key * width, width, d);
             BFloat16Layout.Block(k + (nint)key * size.Row, size.Row, d, keys + (nint)key * d);
             BFloat16Layout.Block(v + (nint)key * size.Row, size.Row, d, values + (nint)key * d);
         }
         for (int channel = 0; channel < d; channel += Block)
             BFloat16Layout.TurnedBlock(k + channel, size.Row, t, keyRows + (nint)channel * t);
-        ushort* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
         // Worked in before its own turn comes.
         Columns(q, size.Row, t, d, productPairs, queryColumns);
         Columns(dMixed, width, t, d, productPairs, slopeColumns);
@@ -141,6 +142,17 @@ internal static unsafe class BFloat16Attention
             ushort* taken = (ushort*)memory;
             memory += floats;
             return taken;
+        }
+    }
+
+    /// <summary>Calls a block of rows from memory: they lie too far apart for a processor to see which come next.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Call(ushort* rows, nint stride, int count)
+    {
+        for (int row = 0; row < Block; row++, rows += stride)
+        {
+            for (int i = 0; i < count; i += MatrixUnit.Depth)
+                Lanes.Prefetch(rows + i);
         }
     }
 
