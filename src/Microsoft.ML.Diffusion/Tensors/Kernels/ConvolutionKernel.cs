@@ -9,7 +9,9 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradConvolution{L, E, P}.Apply"/>
     public static void Apply(in ConvolutionSize size, PixelSource x, float* weight, bool turned, float* bias, float* addend, float* y, MomentLines moments = default)
     {
-        if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
+        if (Lanes.Widest == 16 && ThinConvolution<Lanes512>.Takes(size))
+            ThinConvolution<Lanes512>.Apply(size, x, weight, turned, bias, addend, y, moments);
+        else if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
             WinogradConvolution<Lanes512, WideElement<Lanes512>, Int16Points<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
         else if (Lanes.Widest == 16)
             WinogradConvolution<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Apply(default, size, x, weight, turned, bias, (WideElement<Lanes512>*)addend, (WideElement<Lanes512>*)y, moments);
@@ -36,7 +38,9 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(in ConvolutionSize size, PixelSource x, float* dy, float* dWeight, float* dBias)
     {
-        if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
+        if (Lanes.Widest == 16 && ThinConvolution<Lanes512>.Takes(size))
+            ThinConvolution<Lanes512>.AddWeightGradient(size, x, dy, dWeight, dBias);
+        else if (Lanes.Widest == 16 && Int16Products.Take(size.Inputs, size.Outputs))
             WinogradGradient<Lanes512, WideElement<Lanes512>, Int16Points<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);
         else if (Lanes.Widest == 16)
             WinogradGradient<Lanes512, WideElement<Lanes512>, RealPoints<Lanes512>>.Add(default, size, x, (WideElement<Lanes512>*)dy, dWeight, dBias);

@@ -76,7 +76,7 @@ internal static unsafe class LinearProduct<L, P>
                 }
                 P.AddTransposed(gradient, outputs, from, inputs, dWeight + (nint)first * inputs, inputs, count, inputs, taken, room + read);
                 if (dBias is not null)
-                    AddRows(gradient, taken, count, outputs, dBias + first);
+                    SumKernel.AddRows<L>(gradient, taken, count, outputs, dBias + first);
             }
         });
     }
@@ -99,37 +99,6 @@ internal static unsafe class LinearProduct<L, P>
             }
             if (addend is not null)
                 addend += columns;
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddRows(float* x, int rows, int columns, int stride, float* sums)
-    {
-        int c = 0;
-        // Four sums at a time: one would wait for itself.
-        for (; c <= columns - 4 * L.Count; c += 4 * L.Count)
-        {
-            float* from = x + c, to = sums + c;
-            L sum0 = L.Load(to), sum1 = L.Load(to + L.Count), sum2 = L.Load(to + 2 * L.Count), sum3 = L.Load(to + 3 * L.Count);
-            for (int row = 0; row < rows; row++, from += stride)
-            {
-                sum0 += L.Load(from);
-                sum1 += L.Load(from + L.Count);
-                sum2 += L.Load(from + 2 * L.Count);
-                sum3 += L.Load(from + 3 * L.Count);
-            }
-            L.Store(sum0, to);
-            L.Store(sum1, to + L.Count);
-            L.Store(sum2, to + 2 * L.Count);
-            L.Store(sum3, to + 3 * L.Count);
-        }
-        for (; c < columns; c += L.Count)
-        {
-            L sum = L.Load(sums + c);
-            float* from = x + c;
-            for (int row = 0; row < rows; row++, from += stride)
-                sum += L.Load(from);
-            L.Store(sum, sums + c);
         }
     }
 }

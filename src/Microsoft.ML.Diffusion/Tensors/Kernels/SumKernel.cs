@@ -37,6 +37,45 @@ internal static unsafe class SumKernel
             to[i] += from[i];
     }
 
+    /// <summary>Adds rows up.</summary>
+    /// <param name="x">[rows, columns].</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="columns">Their length, a multiple of the lanes.</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="sums">[columns], added to.</param>
+    /// <typeparam name="L">The register.</typeparam>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void AddRows<L>(float* x, int rows, int columns, int stride, float* sums)
+        where L : unmanaged, ILanes<L>
+    {
+        int c = 0;
+        // Four sums at a time: one would wait for itself.
+        for (; c <= columns - 4 * L.Count; c += 4 * L.Count)
+        {
+            float* from = x + c, to = sums + c;
+            L sum0 = L.Load(to), sum1 = L.Load(to + L.Count), sum2 = L.Load(to + 2 * L.Count), sum3 = L.Load(to + 3 * L.Count);
+            for (int row = 0; row < rows; row++, from += stride)
+            {
+                sum0 += L.Load(from);
+                sum1 += L.Load(from + L.Count);
+                sum2 += L.Load(from + 2 * L.Count);
+                sum3 += L.Load(from + 3 * L.Count);
+            }
+            L.Store(sum0, to);
+            L.Store(sum1, to + L.Count);
+            L.Store(sum2, to + 2 * L.Count);
+            L.Store(sum3, to + 3 * L.Count);
+        }
+        for (; c < columns; c += L.Count)
+        {
+            L sum = L.Load(sums + c);
+            float* from = x + c;
+            for (int row = 0; row < rows; row++, from += stride)
+                sum += L.Load(from);
+            L.Store(sum, sums + c);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Add(NarrowElement* from, int count, NarrowElement* to)
     {
