@@ -35,7 +35,13 @@ internal static unsafe class BFloat16Attention
         ushort* keys = (ushort*)memory, values = (ushort*)(memory + factor), weights = (ushort*)(memory + 2 * factor);
         float* products = (float*)(weights + Block * t), mixed = products + Block * t;
         for (int key = 0; key < t; key += Block)
+        {
+            if (key + Block < t)
+                Call(k + (nint)(key + Block) * size.Row, size.Row, d);
+            Call(v + (nint)key * size.Row, size.Row, d);
+            Call(q + (nint)key * size.Row, size.Row, d);
             BFloat16Layout.Block(k + (nint)key * size.Row, size.Row, d, keys + (nint)key * d);
+        }
         for (int channel = 0; channel < d; channel += Block)
             BFloat16Layout.TurnedBlock(v + channel, size.Row, t, values + (nint)channel * t);
 
@@ -88,6 +94,13 @@ internal static unsafe class BFloat16Attention
         ushort* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
         for (int key = 0; key < t; key += Block)
         {
+            if (key + Block < t)
+            {
+                Call(k + (nint)(key + Block) * size.Row, size.Row, d);
+                Call(v + (nint)(key + Block) * size.Row, size.Row, d);
+            }
+            Call(q + (nint)key * size.Row, size.Row, d);
+            Call(dMixed + (nint)key * width, width, d);
             Call(mixed + (nint)key * width, width, d);
             BFloat16Layout.Block(k + (nint)key * size.Row, size.Row, d, keys + (nint)key * d);
             BFloat16Layout.Block(v + (nint)key * size.Row, size.Row, d, values + (nint)key * d);
