@@ -44,7 +44,7 @@ internal sealed class ConvolutionTiles
             // Not at any price: a few tiles read as many weights as many do.
             if (image * _images < 2 * tiles)
                 blocks = (_images * image + tiles - 1) / tiles;
-            _imagesPerBlock = (_images + blocks - 1) / blocks;
+            _imagesPerBlock = Even((_images + blocks - 1) / blocks, _images, cores);
             _rowsPerBlock = Down;
             _blocksPerImage = 1;
         }
@@ -56,6 +56,20 @@ internal sealed class ConvolutionTiles
             _rowsPerBlock = (Down + _blocksPerImage - 1) / _blocksPerImage;
         }
         Blocks = (_images + _imagesPerBlock - 1) / _imagesPerBlock * _blocksPerImage;
+    }
+
+    /// <summary>Images of a block: as many as may be, or down to half of them where the busiest core has less to do then.</summary>
+    private static int Even(int most, int images, int cores)
+    {
+        int best = most;
+        for (int each = most - 1; each > most / 2; each--)
+        {
+            if (Busiest(each) < Busiest(best))
+                best = each;
+        }
+        return best;
+
+        int Busiest(int each) => ((images + each - 1) / each + cores - 1) / cores * each;
     }
 
     /// <summary>Tiles along a side of an image.</summary>
