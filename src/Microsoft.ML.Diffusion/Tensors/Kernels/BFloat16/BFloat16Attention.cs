@@ -85,10 +85,10 @@ internal static unsafe class BFloat16Attention
         int kept = Math.Clamp(KeptWeights / t / Block * Block, Block, t);
 
         nint pairs = Math.Max((nint)kept * t / 2, factor);
-        float* memory = KernelMemory.Own(9 * factor + 2 * pairs + Block * (3 * (nint)t + d));
+        float* memory = KernelMemory.Own(9 * factor + 2 * pairs + Block * (5 * (nint)t / 2 + d));
         ushort* keys = Take(factor), keyRows = Take(factor), values = Take(factor), queryColumns = Take(factor), slopeColumns = Take(factor);
         float* dKeys = (float*)Take(2 * factor), dValues = (float*)Take(2 * factor);
-        ushort* weightPairs = Take(pairs), productPairs = Take(pairs), weightRows = Take(Block * (nint)t / 2), productRows = Take(Block * (nint)t / 2);
+        ushort* weightPairs = Take(pairs), productPairs = Take(pairs), productRows = Take(Block * (nint)t / 2);
         float* weights = (float*)Take(Block * (nint)t), products = (float*)Take(Block * (nint)t), gradients = (float*)Take(Block * (nint)d);
 
         ushort* dMixed = dy + (nint)image * t * width + head * d, mixed = y + (nint)image * t * width + head * d;
@@ -125,19 +125,10 @@ internal static unsafe class BFloat16Attention
             {
                 Multiply(unit, q + (nint)first * size.Row, size.Row, keys, t, d, offsets, weights, t);
                 Multiply(unit, dMixed + (nint)first * width, width, values, t, d, offsets, products, t);
-                for (int i = 0; i < Block; i++)
-                {
-                    nint row = (nint)(first + i) * width;
-                    float mean = Dot(dMixed + row, mixed + row, d);
-                    Slopes(
-                        weights + (nint)i * t, products + (nint)i * t, t, size.Scale, normalizers[((nint)image * size.Heads + head) * t + first + i], mean,
-                        weightRows + (nint)i * t, productRows + (nint)i * t);
-                }
                 for (int i = 0; i < Block; i += 2)
                 {
-                    nint row = (nint)i * t, at = (nint)(first - begin + i) * t;
-                    BFloat16Layout.PairBlocks(weightRows + row, weightRows + row + t, t, weightPairs + at, 2 * MatrixUnit.Side);
-                    BFloat16Layout.PairBlocks(productRows + row, productRows + row + t, t, productPairs + at, 2 * MatrixUnit.Side);
+                    nint at = (nint)i * t, pairsAt = (nint)(first - begin + i) * t;
+                    SlopesOfTwo(weights + at, products + at, t, size.Scale, Query(first + i), Query(first + i + 1), weightPairs + pairsAt, productRows + at, productPairs + pairsAt);
                 }
                 Multiply(unit, productRows, t, keyRows, d, t, offsets, gradients, d);
                 for (int i = 0; i < Block; i++)
@@ -149,6 +140,12 @@ internal static unsafe class BFloat16Attention
         unit.End();
         WriteColumns(dKeys, t, d, gradients, dk, size.Row);
         WriteColumns(dValues, t, d, gradients, dv, size.Row);
+
+        QueryNumbers Query(int position)
+        {
+            nint row = (nint)position * width;
+            return new(normalizers[((nint)image * size.Heads + head) * t + position], Dot(dMixed + row, mixed + row, d));
+        }
 
         ushort* Take(nint floats)
         {
@@ -190,21 +187,51 @@ internal static unsafe class BFloat16Attention
         return (max, Lanes512.Sum(even + odd));
     }
 
-    /// <summary>Products to weights, and the gradient of the weights to that of the products: scale·weight·(gradient − mean), both rounded to bfloat16.</summary>
+    /// <summary>
+    /// Two queries' products to weights, and the gradient of the weights to that of the products: scale·weight·(gradient − mean). All are rounded to bfloat16; the products' lie
+    /// both as rows and as pairs of the two queries.
+    /// </summary>
+    /// <param name="products">[2, count].</param>
+    /// <param name="gradients">[2, count], of the weights.</param>
+    /// <param name="count">Keys, a multiple of 32.</param>
+    /// <param name="scale">Of the products.</param>
+    /// <param name="query0">The first query.</param>
+    /// <param name="query1">The second.</param>
+    /// <param name="weightPairs">[count, 2], written.</param>
+    /// <param name="slopeRows">[2, count], written.</param>
+    /// <param name="slopePairs">[count, 2], written.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Slopes(float* products, float* gradients, int count, float scale, float normalizer, float mean, ushort* weights, ushort* slopes)
+    private static void SlopesOfTwo(
+        float* products, float* gradients, int count, float scale, QueryNumbers query0, QueryNumbers query1, ushort* weightPairs, ushort* slopeRows, ushort* slopePairs)
     {
-        Lanes512 factor = Lanes512.All(scale * Log2E), offset = Lanes512.All(-normalizer * Log2E), middle = Lanes512.All(mean), scales = Lanes512.All(scale);
-        for (int i = 0; i < count; i += 2 * Lanes512.Count)
+        Lanes512 factor = Lanes512.All(scale * Log2E), scales = Lanes512.All(scale);
+        Lanes512 offset0 = Lanes512.All(-query0.Normalizer * Log2E), offset1 = Lanes512.All(-query1.Normalizer * Log2E);
+        Lanes512 mean0 = Lanes512.All(query0.Mean), mean1 = Lanes512.All(query1.Mean);
+        for (int i = 0; i < count; i += 2 * Lanes512.Count, weightPairs += 4 * Lanes512.Count, slopePairs += 4 * Lanes512.Count)
         {
-            Lanes512 first = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i), factor, offset));
-            Lanes512 second = LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(products + i + Lanes512.Count), factor, offset));
-            BFloat16Layout.StoreNear(first.Value, second.Value, weights + i);
-            first *= scales * (Lanes512.Load(gradients + i) - middle);
-            second *= scales * (Lanes512.Load(gradients + i + Lanes512.Count) - middle);
-            BFloat16Layout.StoreNear(first.Value, second.Value, slopes + i);
+            float* product0 = products + i, product1 = product0 + count, gradient0 = gradients + i, gradient1 = gradient0 + count;
+            Lanes512 first0 = Weight(product0, factor, offset0), first1 = Weight(product1, factor, offset1);
+            BFloat16Layout.StorePairsNear(first0.Value, first1.Value, weightPairs);
+            Lanes512 second0 = Weight(product0 + Lanes512.Count, factor, offset0), second1 = Weight(product1 + Lanes512.Count, factor, offset1);
+            BFloat16Layout.StorePairsNear(second0.Value, second1.Value, weightPairs + 2 * Lanes512.Count);
+            first0 *= scales * (Lanes512.Load(gradient0) - mean0);
+            first1 *= scales * (Lanes512.Load(gradient1) - mean1);
+            BFloat16Layout.StorePairsNear(first0.Value, first1.Value, slopePairs);
+            second0 *= scales * (Lanes512.Load(gradient0 + Lanes512.Count) - mean0);
+            second1 *= scales * (Lanes512.Load(gradient1 + Lanes512.Count) - mean1);
+            BFloat16Layout.StorePairsNear(second0.Value, second1.Value, slopePairs + 2 * Lanes512.Count);
+            BFloat16Layout.StoreNear(first0.Value, second0.Value, slopeRows + i);
+            BFloat16Layout.StoreNear(first1.Value, second1.Value, slopeRows + count + i);
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Lanes512 Weight(float* product, Lanes512 factor, Lanes512 offset) => LaneMath<Lanes512>.RoughExp2(Lanes512.Fma(Lanes512.Load(product), factor, offset));
+
+    /// <summary>What the way back has to know of a query.</summary>
+    /// <param name="Normalizer">ln Σ exp of its products.</param>
+    /// <param name="Mean">Its weights' mean of their gradients.</param>
+    private readonly record struct QueryNumbers(float Normalizer, float Mean);
 
     /// <summary>Some rows of 32 times a right factor in blocks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
