@@ -32,6 +32,22 @@ internal static class Attention
         return positionsFirst.reshape(batch, positions, width);
     }
 
+    /// <summary>The same between the pixels of images.</summary>
+    /// <param name="qkv">[N, 3·heads·d, H, W].</param>
+    /// <param name="heads">Number of heads.</param>
+    /// <returns>[N, heads·d, H, W].</returns>
+    public static Tensor ApplyToImages(Tensor qkv, int heads)
+    {
+        if (FusedAttention.TryApply(qkv, heads) is { } fused)
+            return fused;
+        long[] shape = qkv.shape;
+        using Tensor pixels = qkv.permute(0, 2, 3, 1);
+        using Tensor tokens = pixels.reshape(shape[0], -1, shape[1]);   // [N, H·W, 3·heads·d]: a view where channels are last in memory
+        using Tensor mixed = Apply(tokens, heads);                      // [N, H·W, heads·d]
+        using Tensor rows = mixed.view(shape[0], shape[2], shape[3], shape[1] / 3);
+        return rows.permute(0, 3, 1, 2);
+    }
+
     /// <summary>softmax(q·kᵀ/√d)·v.</summary>
     /// <param name="q">[N, heads, T, d].</param>
     /// <param name="k">[N, heads, S, d].</param>

@@ -32,16 +32,11 @@ internal sealed class AttentionBlock : nn.Module<Tensor, Tensor>
     /// <summary>Lets every position see every other: [N, C, H, W] to the same.</summary>
     public override Tensor forward(Tensor x)
     {
-        long[] shape = x.shape;
         NormArguments? norm = _norm?.With(silu: false);
         using var fork = new Fork();
         int residual = fork.Add();
         using Tensor qkv = _qkv.Convolve(x, norm, fork: fork);          // [N, 3C, H, W]
-        using Tensor pixels = qkv.permute(0, 2, 3, 1);
-        using Tensor tokens = pixels.reshape(shape[0], -1, 3 * shape[1]);   // [N, H·W, 3C]: a view, channels being last in memory
-        using Tensor mixed = Attention.Apply(tokens, _heads);           // [N, H·W, C]
-        using Tensor rows = mixed.view(shape[0], shape[2], shape[3], shape[1]);
-        using Tensor image = rows.permute(0, 3, 1, 2);                  // [N, C, H, W]
-        return _out.Convolve(image, addend: fork[residual]);
+        using Tensor mixed = Attention.ApplyToImages(qkv, _heads);      // [N, C, H, W]
+        return _out.Convolve(mixed, addend: fork[residual]);
     }
 }

@@ -14,22 +14,24 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     public override string Name => nameof(FusedAttention);
 
     /// <summary>Runs it where it can.</summary>
-    /// <param name="qkv">[N, T, 3·heads·d].</param>
+    /// <param name="qkv">[N, T, 3·heads·d], or images [N, 3·heads·d, H, W].</param>
     /// <param name="heads">Number of heads.</param>
-    /// <returns>[N, T, heads·d]; null where the plain operators have to do it.</returns>
+    /// <returns>[N, T, heads·d], or [N, heads·d, H, W] with the channels last in memory; null where the plain operators have to do it.</returns>
     public static Tensor? TryApply(Tensor qkv, int heads)
     {
         long[] shape = qkv.shape;
-        if (shape[2] % (3 * heads) != 0 || !qkv.is_contiguous())
+        bool images = shape.Length == 4;
+        var (positions, numbers) = images ? (shape[2] * shape[3], shape[1]) : (shape[1], shape[2]);
+        if (numbers % (3 * heads) != 0 || (!images && !qkv.is_contiguous()))
             return null;
-        var size = new AttentionSize((int)shape[0], (int)shape[1], heads, (int)shape[2] / 3 / heads);
+        var size = new AttentionSize((int)shape[0], (int)positions, heads, (int)numbers / 3 / heads);
         if (qkv.dtype == ScalarType.BFloat16 ? !HostKernels.TakeNarrow(qkv, size.Positions, size.Width) : !HostKernels.Take(qkv, qkv) || LanesFor(size) == 0)
             return null;
         if (!is_grad_enabled())
         {
-            Tensor y = empty([shape[0], shape[1], shape[2] / 3], qkv.dtype);
-            Apply(size, qkv, y, null);
-            return y;
+            using Tensor rows = Rows(qkv), mixed = empty([.. rows.shape[..^1], numbers / 3], qkv.dtype);
+            Apply(size, rows, mixed, null);
+            return AsGiven(mixed);
         }
         using var scope = NewDisposeScope();
         return apply(qkv, size).MoveToOuterDisposeScope();
@@ -39,13 +41,13 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (qkv, size) = ((Tensor)vars[0], (AttentionSize)vars[1]);
-        Tensor y = empty([size.Images, size.Positions, (long)size.Heads * size.Width], qkv.dtype);
+        Tensor rows = Rows(qkv), y = empty([.. rows.shape[..^1], (long)size.Heads * size.Width], qkv.dtype);
         Tensor normalizers = empty([size.Images, size.Heads, size.Positions], float32);
-        Apply(size, qkv, y, normalizers);
-        ctx.save_for_backward([qkv, y, normalizers]);
+        Apply(size, rows, y, normalizers);
+        ctx.save_for_backward([rows, y, normalizers]);
         ctx.save_data(Settings, size);
         ctx.set_materialize_grads(false);
-        return y;
+        return AsGiven(y);
     }
 
     /// <inheritdoc/>
@@ -56,13 +58,13 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         using Tensor given = grad_output;
         var saved = ctx.get_saved_variables();
         var size = (AttentionSize)ctx.get_data(Settings);
-        Tensor dy = given.contiguous(), dqkv = empty(saved[0].shape, saved[0].dtype);
+        Tensor dy = Rows(given), dqkv = empty(saved[0].shape, saved[0].dtype);
         float* normalizers = HostMemory.Pointer(saved[2]);
         if (saved[0].dtype == ScalarType.BFloat16)
         {
             BFloat16Attention.Backward(
                 MatrixUnit.Current!, size, HostMemory.Narrow(saved[0]), HostMemory.Narrow(saved[1]), normalizers, HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
-            return ReturnedGradients.Pass(dqkv, null);
+            return ReturnedGradients.Pass(AsGiven(dqkv), null);
         }
         float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]);
         int lanes = LanesFor(size);
@@ -76,8 +78,14 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
             AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         else
             AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        return ReturnedGradients.Pass(dqkv, null);
+        return ReturnedGradients.Pass(AsGiven(dqkv), null);
     }
+
+    /// <summary>A position's numbers side by side: [N, T, C], or images' as [N, H, W, C]; the caller disposes it.</summary>
+    private static Tensor Rows(Tensor x) => x.dim() == 4 ? ChannelsLast.Pixels(x) : x.contiguous();
+
+    /// <summary>Rows as what they came from: images as [N, C, H, W]; the caller disposes it.</summary>
+    private static Tensor AsGiven(Tensor rows) => rows.dim() == 4 ? rows.permute(0, 3, 1, 2) : rows.alias();
 
     private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
     {

@@ -96,6 +96,29 @@ public sealed class FusedOperatorsTests
     }
 
     [TestMethod]
+    [DataRow(false)]
+    [DataRow(true)]
+    public void AnAttentionTakesImagesByTheirPixels(bool planes)
+    {
+        using var scope = NewDisposeScope();
+        Tensor pixels = KernelData.Draw(1, 2, 4, 8, 48).permute(0, 3, 1, 2);
+        Check(new() { ["qkv"] = planes ? pixels.contiguous() : pixels }, Plain, input => FusedAttention.TryApply(input["qkv"], 2));
+        using (no_grad())
+        {
+            Tensor image = pixels.to(float32), y = FusedAttention.TryApply(image, 2)!, ofRows = FusedAttention.TryApply(image.permute(0, 2, 3, 1).reshape(2, 32, 48), 2)!;
+            CollectionAssert.AreEqual((long[])[2, 16, 4, 8], y.shape);
+            CollectionAssert.AreEqual(ofRows.data<float>().ToArray(), y.permute(0, 2, 3, 1).contiguous().data<float>().ToArray());
+        }
+
+        Tensor Plain(Dictionary<string, Tensor> input)
+        {
+            Tensor parts = input["qkv"].permute(0, 2, 3, 1).reshape(2, 32, 3, 2, 8).permute(2, 0, 3, 1, 4);
+            Tensor mixed = (parts.select(0, 0).matmul(parts.select(0, 1).transpose(-1, -2)) / Math.Sqrt(8)).softmax(-1).matmul(parts.select(0, 2));
+            return mixed.permute(0, 1, 3, 2).reshape(2, 16, 4, 8);
+        }
+    }
+
+    [TestMethod]
     [DataRow(2, 8, 4, 3, 5, false)]
     [DataRow(1, 3, 5, 4, 4, true)]
     public void AConcatenationIsThePlainOperator(int n, int a, int b, int height, int width, bool planes)
