@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.Diffusion;
 
-internal sealed partial class FlatAdam
+internal sealed unsafe partial class FlatAdam
 {
     private const int Chunk = 1 << 16;
 
@@ -16,20 +16,22 @@ internal sealed partial class FlatAdam
             return norm.item<float>();
         }
         int length = checked((int)_gradients.numel());
+        float* gradients = HostMemory.Pointer(_gradients);
         var sums = new double[(length + Chunk - 1) / Chunk];
-        Cores.Run(sums.Length, i => sums[i] = SumOfSquares(Piece(_gradients, i, length)));
+        Cores.Run(sums.Length, i => sums[i] = SumOfSquares(Piece(gradients, i, length)));
         return Math.Sqrt(sums.Sum());
     }
 
     private void UpdateOnCpu(AdamUpdate update)
     {
         int length = checked((int)_weights.numel());
+        float* weights = HostMemory.Pointer(_weights), gradients = HostMemory.Pointer(_gradients);
+        float* means = HostMemory.Pointer(_mean), squares = HostMemory.Pointer(_square), averages = HostMemory.Pointer(_average);
         Cores.Run((length + Chunk - 1) / Chunk, i => Update(
-            update, Piece(_weights, i, length), Piece(_gradients, i, length), Piece(_mean, i, length), Piece(_square, i, length), Piece(_average, i, length)));
+            update, Piece(weights, i, length), Piece(gradients, i, length), Piece(means, i, length), Piece(squares, i, length), Piece(averages, i, length)));
     }
 
-    private static Span<float> Piece(Tensor vector, int index, int length) =>
-        HostMemory.Floats(vector).Slice(index * Chunk, Math.Min(Chunk, length - index * Chunk));
+    private static Span<float> Piece(float* vector, int index, int length) => new(vector + (nint)index * Chunk, Math.Min(Chunk, length - index * Chunk));
 
     private static double SumOfSquares(ReadOnlySpan<float> values)
     {
