@@ -9,9 +9,9 @@ public enum ComputePrecision
 {
     /// <summary>
     /// float32; but where the processor multiplies bfloat16 (Intel AMX or AVX512_BF16, on Linux) and all channels of a U-Net are multiples of 32, its activations
-    /// between the first and the last convolution are bfloat16. Sums are float32. Where it does not, but has AVX2 and no AVX-512, or AVX512_VNNI on Linux, convolutions, products and
-    /// attention of 32 channels or more round their factors to 16-bit integers that share powers of two (dynamic fixed point): activations stay float32, a network's result is off by some ten
-    /// thousandths.
+    /// between the first and the last convolution are bfloat16. Sums are float32. Beside AVX512_BF16, AVX512_VNNI multiplies 3x3 convolutions in 16-bit integers, which lose less.
+    /// Where a processor does not multiply bfloat16, but has AVX2 and no AVX-512, or AVX512_VNNI on Linux, convolutions, products and attention of 32 channels or more round their factors
+    /// to 16-bit integers that share powers of two (dynamic fixed point): activations stay float32, a network's result is off by some ten thousandths.
     /// </summary>
     Automatic,
 
