@@ -34,16 +34,21 @@ internal sealed record KnownLayer(LayerMemory Numbers, LayerMemory? Gradients)
     /// <returns>Null where one of them is not known.</returns>
     public static unsafe KnownLayer? Of(Tensor weight, Tensor? bias, NormArguments? norm = null)
     {
-        if (ParameterMemory.Of(weight) is not { } w)
+        if (ParameterMemory.Of(weight) is not { } ofWeight)
             return null;
-        var (b, normWeight, normBias) = (Place(bias), Place(norm?.Weight), Place(norm?.Bias));
-        if ((bias is not null && b is null) || (norm is not null && (normWeight is null || normBias is null)))
+        var (ofBias, normWeight, normBias) = (Place(bias), Place(norm?.Weight), Place(norm?.Bias));
+        if ((bias is not null && ofBias is null) || (norm is not null && (normWeight is null || normBias is null)))
             return null;
-        bool all = w.Gradient is not null && b is not { Gradient: null } && normWeight is not { Gradient: null } && normBias is not { Gradient: null };
-        LayerMemory numbers = new(w.Numbers, b is null ? null : b.Numbers, normWeight is null ? null : normWeight.Numbers, normBias is null ? null : normBias.Numbers);
-        return new(numbers, all ? new(w.Gradient, b is null ? null : b.Gradient, normWeight is null ? null : normWeight.Gradient, normBias is null ? null : normBias.Gradient) : null);
+        bool learns = ofWeight.Gradient is not null && ofBias is not { Gradient: null } && normWeight is not { Gradient: null } && normBias is not { Gradient: null };
+        return new(
+            new(ofWeight.Numbers, Numbers(ofBias), Numbers(normWeight), Numbers(normBias)),
+            learns ? new(ofWeight.Gradient, Gradient(ofBias), Gradient(normWeight), Gradient(normBias)) : null);
 
         static ParameterPlace? Place(Tensor? parameter) => parameter is null ? null : ParameterMemory.Of(parameter);
+
+        static float* Numbers(ParameterPlace? place) => place is null ? null : place.Numbers;
+
+        static float* Gradient(ParameterPlace? place) => place is null ? null : place.Gradient;
     }
 }
 

@@ -109,7 +109,11 @@ internal abstract unsafe class SurroundedOperator<T, S> : autograd.MultiTensorFu
         using var layer = new ReadLayer(settings.Known, weight, bias, normWeight, normBias);
         NormBatch? norm = settings.Norm is null ? null : new(pixels, layer.Memory.NormWeight, layer.Memory.NormBias, film?.contiguous(), statistics!, settings.Norm);
         LayerMemory? known = settings.Known?.Gradients;
-        var (dWeight, dBias) = known is { } direct ? AddParameterGradients(direct) : ParameterGradients();
+        Tensor? dWeight = null, dBias = null;
+        if (known is { } direct)
+            AddParameterGradients(direct);
+        else
+            (dWeight, dBias) = ParameterGradients();
 
         Tensor? dx = settings.NeedsInput || norm is not null ? InputGradient(pixels.shape, layer.Memory.Weight, dy, settings) : null;
         Tensor?[] ofNorm = norm is null ? [null, null, null] : NormGradients.Compute(norm, dx!, film, known);
@@ -122,16 +126,15 @@ internal abstract unsafe class SurroundedOperator<T, S> : autograd.MultiTensorFu
         return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
 
         // The kernels write a bias's gradient and add to a weight's.
-        (Tensor?, Tensor?) AddParameterGradients(LayerMemory gradients)
+        void AddParameterGradients(LayerMemory gradients)
         {
             float* sums = gradients.Bias is null ? null : KernelMemory.Sums(settings.Outputs);
             AddWeightGradient(pixels, norm, dy, gradients.Weight, sums, settings);
             for (int i = 0; i < settings.Outputs && sums is not null; i++)
                 gradients.Bias[i] += sums[i];
-            return (null, null);
         }
 
-        (Tensor?, Tensor?) ParameterGradients()
+        (Tensor Weight, Tensor? Bias) ParameterGradients()
         {
             bool isMatrix = weight.dim() == 2;
             long[] shape = weight.shape;

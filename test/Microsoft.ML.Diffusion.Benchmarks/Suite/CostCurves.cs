@@ -22,8 +22,7 @@ internal static class CostCurves
         int[] batches = options.Quick ? [2, 4] : options.Device == "cuda" ? [32, 64, 128, 256] : [4, 8, 16, 32];
         int[] samplerSteps = options.Quick ? [2, 4] : [5, 10, 20, 40];
         string[] iterations = ["--discard", options.Quick ? "1" : PairedComparison.Discarded, "--iterations", options.Quick ? "1" : "7"];
-        // The JIT settles by time as well as by calls, and these steps are short.
-        string[] shortIterations = ["--discard", options.Quick ? "1" : "80", "--iterations", options.Quick ? "1" : "15"];
+        string[] shortIterations = ["--discard", options.Quick ? "1" : PairedComparison.DiscardedOfShort, "--iterations", options.Quick ? "1" : "15"];
         string batch = options.Quick ? "2" : $"{options.Batch / 2}";
 
         return
