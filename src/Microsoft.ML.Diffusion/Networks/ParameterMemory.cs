@@ -39,8 +39,10 @@ internal sealed unsafe class ParameterMemory
         return scope;
     }
 
-    /// <summary>The first number of a tensor whose channels are last in memory, if it has channels and pixels, and row by row otherwise; null where it lies in another way.</summary>
-    private static float* Find(Tensor tensor)
+    /// <summary>
+    /// The first number of a float32 tensor on the CPU whose channels are last in memory, if it has channels and pixels, and row by row otherwise; null where it is of another kind or lies in another way.
+    /// </summary>
+    public static float* Find(Tensor tensor)
     {
         if (tensor.device_type != DeviceType.CPU || tensor.dtype != ScalarType.Float32)
             return null;

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -42,12 +41,10 @@ internal sealed unsafe class KeptWeights : IDisposable
         var kept = new KeptWeights();
         foreach (Tensor parameter in parameters)
         {
-            if (parameter.device_type != DeviceType.CPU || parameter.dtype != ScalarType.Float32 || parameter.dim() is not (2 or 4))
-                continue;
             // A weight that lies otherwise is copied for every product: the copy's address is nobody's.
-            using Tensor pixels = parameter.dim() == 2 ? parameter.alias() : parameter.permute(0, 2, 3, 1);
-            if (pixels.is_contiguous())
-                kept._weights.Add((nint)HostMemory.Pointer(pixels));
+            float* place = parameter.dim() is 2 or 4 ? ParameterMemory.Find(parameter) : null;
+            if (place is not null)
+                kept._weights.Add((nint)place);
         }
         return s_current = kept;
     }
