@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionKernel{L, P}"/> or <see cref="BFloat16Attention"/>: it keeps queries, keys, values and the mixture,
+/// Softmax attention as one operator with a gradient of its own, over <see cref="AttentionOperator"/>: it keeps queries, keys, values and the mixture,
 /// and a number for each query instead of its weights. Differentiable once.
 /// </summary>
 internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<FusedAttention>
@@ -25,7 +25,8 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         if (numbers % (3 * heads) != 0 || (!images && !qkv.is_contiguous()))
             return null;
         var size = new AttentionSize((int)shape[0], (int)positions, heads, (int)numbers / 3 / heads);
-        if (qkv.dtype == ScalarType.BFloat16 ? !HostKernels.TakeNarrow(qkv, size.Positions, size.Width) : !HostKernels.Take(qkv, qkv) || LanesFor(size) == 0)
+        bool narrow = qkv.dtype == ScalarType.BFloat16;
+        if (!AttentionOperator.Takes(size, narrow) || !(narrow ? HostKernels.TakeNarrow(qkv, size.Positions, size.Width) : HostKernels.Take(qkv, qkv)))
             return null;
         if (!is_grad_enabled())
         {
@@ -59,25 +60,8 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
         var saved = ctx.get_saved_variables();
         var size = (AttentionSize)ctx.get_data(Settings);
         Tensor dy = Rows(given), dqkv = empty(saved[0].shape, saved[0].dtype);
-        float* normalizers = HostMemory.Pointer(saved[2]);
-        if (saved[0].dtype == ScalarType.BFloat16)
-        {
-            BFloat16Attention.Backward(
-                MatrixUnit.Current!, size, HostMemory.Narrow(saved[0]), HostMemory.Narrow(saved[1]), normalizers, HostMemory.Narrow(dy), HostMemory.Narrow(dqkv));
-            return ReturnedGradients.Pass(AsGiven(dqkv), null);
-        }
-        float* qkv = HostMemory.Pointer(saved[0]), y = HostMemory.Pointer(saved[1]);
-        int lanes = LanesFor(size);
-        if (lanes == 16 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        else if (lanes == 16)
-            AttentionKernel<Lanes512, WideFactors<Lanes512>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        else if (lanes == 8)
-            AttentionKernel<Lanes256, WideFactors<Lanes256>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
-        else
-            AttentionKernel<Lanes128, WideFactors<Lanes128>>.Backward(size, qkv, y, normalizers, HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
+        AttentionOperator.Backward(
+            size, saved[0].dtype == ScalarType.BFloat16, HostMemory.Pointer(saved[0]), HostMemory.Pointer(saved[1]), HostMemory.Pointer(saved[2]), HostMemory.Pointer(dy), HostMemory.Pointer(dqkv));
         return ReturnedGradients.Pass(AsGiven(dqkv), null);
     }
 
@@ -87,26 +71,6 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
     /// <summary>Rows as what they came from: images as [N, C, H, W]; the caller disposes it.</summary>
     private static Tensor AsGiven(Tensor rows) => rows.dim() == 4 ? rows.permute(0, 3, 1, 2) : rows.alias();
 
-    private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers)
-    {
-        float* statistics = normalizers is null ? null : HostMemory.Pointer(normalizers);
-        if (qkv.dtype == ScalarType.BFloat16)
-        {
-            BFloat16Attention.Apply(MatrixUnit.Current!, size, HostMemory.Narrow(qkv), HostMemory.Narrow(y), statistics);
-            return;
-        }
-        int lanes = LanesFor(size);
-        if (lanes == 16 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes512, Int16Factors<Lanes512>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-        else if (lanes == 16)
-            AttentionKernel<Lanes512, WideFactors<Lanes512>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-        else if (lanes == 8 && Int16Products.Take(size.Width, size.Positions))
-            AttentionKernel<Lanes256, Int16Factors<Lanes256>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-        else if (lanes == 8)
-            AttentionKernel<Lanes256, WideFactors<Lanes256>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-        else
-            AttentionKernel<Lanes128, WideFactors<Lanes128>>.Apply(size, HostMemory.Pointer(qkv), HostMemory.Pointer(y), statistics);
-    }
-
-    private static int LanesFor(AttentionSize size) => Math.Min(Lanes.Dividing(size.Positions), Lanes.Dividing(size.Width));
+    private static void Apply(AttentionSize size, Tensor qkv, Tensor y, Tensor? normalizers) => AttentionOperator.Apply(
+        size, qkv.dtype == ScalarType.BFloat16, HostMemory.Pointer(qkv), HostMemory.Pointer(y), HostMemory.PointerOrNull(normalizers));
 }

@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>Joins the channels of two batches whose channels are last in memory, and takes the gradient apart again: copies shared out over the cores.</summary>
-internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<FusedConcatenation>
+internal sealed class FusedConcatenation : autograd.MultiTensorFunction<FusedConcatenation>
 {
     private const string Settings = "settings";
 
@@ -42,17 +42,7 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         long[] shape = joined.shape;
         long channels = (long)ctx.get_data(Settings);
         Tensor da = empty([shape[0], shape[1], shape[2], channels], joined.dtype), db = empty([shape[0], shape[1], shape[2], shape[3] - channels], joined.dtype);
-        byte* from = Bytes(joined), toA = Bytes(da), toB = Bytes(db);
-        int first = PixelBytes(da), second = PixelBytes(db), pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
-        Cores.Run(rows, row =>
-        {
-            for (nint pixel = (nint)row * pixels; pixel < ((nint)row + 1) * pixels; pixel++)
-            {
-                byte* source = from + pixel * (first + second);
-                Copy(source, toA + pixel * first, first);
-                Copy(source + first, toB + pixel * second, second);
-            }
-        });
+        ImageKernel.Split(ImageMemory.Of(joined), ImageMemory.Of(da), ImageMemory.Of(db));
         return ReturnedGradients.Pass(da.permute(0, 3, 1, 2), db.permute(0, 3, 1, 2));
     }
 
@@ -68,23 +58,7 @@ internal sealed unsafe class FusedConcatenation : autograd.MultiTensorFunction<F
         using Tensor pixelsB = ChannelsLast.Pixels(b);
         long[] shape = pixelsA.shape;
         using Tensor joined = empty([shape[0], shape[1], shape[2], shape[3] + pixelsB.shape[3]], a.dtype);
-        byte* fromA = Bytes(pixelsA), fromB = Bytes(pixelsB), to = Bytes(joined);
-        int first = PixelBytes(pixelsA), second = PixelBytes(pixelsB), pixels = (int)shape[2], rows = (int)(shape[0] * shape[1]);
-        Cores.Run(rows, row =>
-        {
-            for (nint pixel = (nint)row * pixels; pixel < ((nint)row + 1) * pixels; pixel++)
-            {
-                byte* target = to + pixel * (first + second);
-                Copy(fromA + pixel * first, target, first);
-                Copy(fromB + pixel * second, target + first, second);
-            }
-        });
+        ImageKernel.Join(ImageMemory.Of(pixelsA), ImageMemory.Of(pixelsB), ImageMemory.Of(joined));
         return joined.permute(0, 3, 1, 2);
     }
-
-    private static byte* Bytes(Tensor tensor) => (byte*)HostMemory.Pointer(tensor);
-
-    private static int PixelBytes(Tensor pixels) => (int)pixels.shape[3] * (pixels.dtype == ScalarType.BFloat16 ? sizeof(ushort) : sizeof(float));
-
-    private static void Copy(byte* from, byte* to, int count) => new ReadOnlySpan<byte>(from, count).CopyTo(new Span<byte>(to, count));
 }

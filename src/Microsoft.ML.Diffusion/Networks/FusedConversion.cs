@@ -3,12 +3,9 @@ using TorchSharp;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>float32 to bfloat16 and back, on all cores; its gradient goes the other way.</summary>
-internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<FusedConversion>
+internal sealed class FusedConversion : autograd.SingleTensorFunction<FusedConversion>
 {
     private const string Settings = "settings";
-
-    /// <summary>Numbers that a core converts at a time.</summary>
-    private const int Portion = 1 << 15;
 
     /// <inheritdoc/>
     public override string Name => nameof(FusedConversion);
@@ -62,19 +59,7 @@ internal sealed unsafe class FusedConversion : autograd.SingleTensorFunction<Fus
     {
         using Tensor pixels = ChannelsLast.Pixels(x);
         using Tensor y = empty(pixels.shape, type);
-        int count = (int)pixels.numel(), portions = (count + Portion - 1) / Portion;
-        if (type == ScalarType.BFloat16)
-        {
-            float* from = HostMemory.Pointer(pixels);
-            ushort* to = HostMemory.Narrow(y);
-            Cores.Run(portions, part => BFloat16Layout.Round(from + part * Portion, Math.Min(Portion, count - part * Portion), to + part * Portion));
-        }
-        else
-        {
-            ushort* from = HostMemory.Narrow(pixels);
-            float* to = HostMemory.Pointer(y);
-            Cores.Run(portions, part => BFloat16Layout.Widen(from + part * Portion, Math.Min(Portion, count - part * Portion), to + part * Portion));
-        }
+        ImageKernel.Convert(ImageMemory.Of(pixels), ImageMemory.Of(y));
         return y.permute(0, 3, 1, 2);
     }
 }

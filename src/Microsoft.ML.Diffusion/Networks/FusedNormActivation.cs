@@ -59,9 +59,10 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
         var saved = ctx.get_saved_variables();
         var settings = (NormSettings)ctx.get_data(Settings);
         var (x, weight, bias, film) = (saved[0], saved[1], saved[2], (Tensor?)saved[3]);
-        var norm = new NormBatch(x.permute(0, 2, 3, 1), HostMemory.Pointer(weight), HostMemory.Pointer(bias), film?.contiguous(), saved[4], settings);
+        var norm = new NormBatch(
+            ImageMemory.Of(x.permute(0, 2, 3, 1)), HostMemory.Pointer(weight), HostMemory.Pointer(bias), FilmRows.Of(film?.contiguous()), HostMemory.Pointer(saved[4]), settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
-        var gradients = NormGradients.Compute(norm, dx, film);
+        var gradients = NormGradients.Compute(norm, HostMemory.Pointer(dx), film);
         return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null, null]);
     }
 
@@ -70,8 +71,9 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
         using Tensor pixels = x.permute(0, 2, 3, 1);
         using Tensor? rows = film?.contiguous();
         using Tensor result = empty(pixels.shape, pixels.dtype);
-        Tensor statistics = NormGradients.NewStatistics(pixels, settings);
-        var norm = new NormBatch(pixels, HostMemory.Pointer(weight), HostMemory.Pointer(bias), rows, statistics, settings);
+        var images = ImageMemory.Of(pixels);
+        Tensor statistics = NormGradients.NewStatistics(images.Shape, settings);
+        var norm = new NormBatch(images, HostMemory.Pointer(weight), HostMemory.Pointer(bias), FilmRows.Of(rows), HostMemory.Pointer(statistics), settings);
         norm.Measure(known);
         norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);

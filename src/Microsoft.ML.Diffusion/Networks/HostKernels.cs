@@ -16,6 +16,24 @@ internal static class HostKernels
     /// <param name="norm">The norm.</param>
     public static bool TakeNorm(long channels, NormArguments norm) => NormBatch.Takes(channels) && (norm.Film is null || norm.Film.dtype == ScalarType.Float32);
 
+    /// <summary>Whether operators on images take these, if their sizes suit: float32 on the CPU, or bfloat16 where the calling thread has a <see cref="MatrixUnit"/>, with FiLM in float32.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="weight">The weight.</param>
+    /// <param name="norm">The norm before the operator; or null.</param>
+    public static bool TakeImages(Tensor x, Tensor weight, NormArguments? norm) =>
+        (Take(x, weight) || (x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && Takes(x) && weight.dtype == ScalarType.Float32))
+        && norm is not { Film.dtype: not ScalarType.Float32 };
+
+    /// <summary>The sizes of images as kernels see them.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    public static ImageShape ShapeOf(Tensor x)
+    {
+        long[] shape = x.shape;
+        return new((int)shape[0], (int)shape[2], (int)shape[3], (int)shape[1], x.dtype == ScalarType.BFloat16);
+    }
+
+    private static bool Takes(Tensor x) => x.device_type == DeviceType.CPU && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+
     /// <summary>Whether those of bfloat16 do: where the calling thread has a <see cref="MatrixUnit"/> and the channels fill it.</summary>
     /// <param name="x">The input.</param>
     /// <param name="weight">The weight.</param>

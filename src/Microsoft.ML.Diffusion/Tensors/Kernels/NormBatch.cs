@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -8,8 +7,24 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Silu">Whether SiLU follows.</param>
 internal sealed record NormSettings(int Groups, double Epsilon, bool Silu);
 
+/// <summary>FiLM's rows (Perez et al. 2018): 2C numbers each, the scales and then the shifts.</summary>
+/// <param name="rows">The first; null: there are none.</param>
+/// <param name="isPerImage">Whether every image has its own.</param>
+internal readonly unsafe struct FilmRows(float* rows, bool isPerImage)
+{
+    /// <summary>The first; null: there are none.</summary>
+    public float* Rows => rows;
+
+    /// <summary>Whether every image has its own.</summary>
+    public bool IsPerImage => isPerImage;
+
+    /// <summary>Looks into a tensor.</summary>
+    /// <param name="film">[N or 1, 2C] float32, contiguous, which has to outlive the result; or null.</param>
+    public static FilmRows Of(Tensor? film) => film is null ? default : new(HostMemory.Pointer(film), film.shape[0] != 1);
+}
+
 /// <summary>
-/// The group norm of a batch with what follows it, over <see cref="NormKernel{L, E}"/>, an image a core. It looks into the tensors it is made of; they have to outlive it.
+/// The group norm of a batch with what follows it, over <see cref="NormKernel{L, E}"/>, an image a core. It looks into the memory it is made of, which has to outlive it.
 /// </summary>
 internal sealed unsafe class NormBatch
 {
@@ -23,24 +38,22 @@ internal sealed unsafe class NormBatch
     private readonly int _lanes;
 
     /// <summary>Wraps.</summary>
-    /// <param name="pixels">[N, H, W, C], contiguous; float32, or bfloat16 where channels are a multiple of 32.</param>
+    /// <param name="x">[N, H, W, C]; float32, or bfloat16 where channels are a multiple of 32.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
-    /// <param name="film">[N or 1, 2C] contiguous, scales and then shifts; or null.</param>
+    /// <param name="film">FiLM's scales and shifts; or none.</param>
     /// <param name="statistics">[N, 2·groups]: means, then 1/√(variance + ε); filled by <see cref="Measure"/>.</param>
     /// <param name="settings">The settings.</param>
-    public NormBatch(Tensor pixels, float* weight, float* bias, Tensor? film, Tensor statistics, NormSettings settings)
+    public NormBatch(ImageMemory x, float* weight, float* bias, FilmRows film, float* statistics, NormSettings settings)
     {
-        long[] shape = pixels.shape;
-        (Images, Height, Width, Channels) = ((int)shape[0], (int)shape[1], (int)shape[2], (int)shape[3]);
+        (Images, Height, Width, Channels, _narrow) = x.Shape;
         Settings = settings;
-        _x = HostMemory.Pointer(pixels);
-        _narrow = pixels.dtype == ScalarType.BFloat16;
+        _x = x.Numbers;
         _weight = weight;
         _bias = bias;
-        _film = HostMemory.PointerOrNull(film);
-        _filmRow = film is null || film.shape[0] == 1 ? 0 : 2 * Channels;
-        _statistics = HostMemory.Pointer(statistics);
+        _film = film.Rows;
+        _filmRow = film.IsPerImage ? 2 * Channels : 0;
+        _statistics = statistics;
         _lanes = Lanes.Dividing(Channels);
     }
 

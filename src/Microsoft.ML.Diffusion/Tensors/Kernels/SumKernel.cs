@@ -9,6 +9,17 @@ internal static unsafe class SumKernel
     /// <summary>Numbers that a core adds at a time.</summary>
     private const int Portion = 1 << 15;
 
+    /// <summary>Adds images to others on all cores.</summary>
+    /// <param name="from">Of the same shape.</param>
+    /// <param name="to">Added to.</param>
+    public static void AddOnAllCores(ImageMemory from, ImageMemory to)
+    {
+        if (to.Shape.IsNarrow)
+            AddOnAllCores(from.Narrow, to.Shape.Count, to.Narrow);
+        else
+            AddOnAllCores(from.Floats, to.Shape.Count, to.Floats);
+    }
+
     /// <summary>Adds on all cores.</summary>
     /// <param name="from">[count].</param>
     /// <param name="count">How many.</param>
