@@ -25,7 +25,8 @@ internal sealed class DdpmGenerator(
         var model = lease.Model;
         var type = PrecisionPolicy.TypeFor(settings.Precision);
         using var cores = DeviceSelection.Enter(model.Device, settings.Precision);
-        using var parameters = new ParameterMemory(model.Network.parameters()).Enter();
+        using var parameters = new ParameterMemory(model.Network.parameters());
+        using var known = parameters.Enter();
         using var weights = MatrixUnit.Current is null ? null : KeptWeights.Enter(model.Network.parameters());
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();

@@ -33,10 +33,16 @@ internal sealed class AttentionBlock : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         NormArguments? norm = _norm?.With(silu: false);
-        using var fork = new Fork();
-        int residual = fork.Add();
-        using Tensor qkv = _qkv.Convolve(x, norm, fork: fork);          // [N, 3C, H, W]
+        using Tensor qkv = _qkv.Convolve(x, norm);                      // [N, 3C, H, W]
         using Tensor mixed = Attention.ApplyToImages(qkv, _heads);      // [N, C, H, W]
-        return _out.Convolve(mixed, addend: fork[residual]);
+        return _out.Convolve(mixed, addend: x);
+    }
+
+    /// <summary>The same in a pass without tensors: [N, H, W, C] to the same, to be disposed.</summary>
+    public HostImages Run(HostPass pass, HostImages x)
+    {
+        using HostImages qkv = _qkv.Run(pass, x, _norm?.With(silu: false));   // [N, H, W, 3C]
+        using HostImages mixed = pass.Attend(qkv, _heads);                    // [N, H, W, C]
+        return _out.Run(pass, mixed, addend: x);
     }
 }

@@ -47,8 +47,30 @@ internal sealed class ChannelMoments
         return new(images);
     }
 
+    /// <summary>Those of the batch with a row added to every pixel of an image: [N or 1, C].</summary>
+    public unsafe ChannelMoments Shifted(ImageRows rows)
+    {
+        var images = new float[_images.Length][];
+        for (int i = 0; i < images.Length; i++)
+        {
+            float[] shifted = images[i] = [.. _images[i]];
+            float* row = rows.Numbers + (rows.IsPerImage ? i * Channels : 0);
+            for (int c = 0; c < Channels; c++)
+                shifted[c] += row[c];
+        }
+        return new(images);
+    }
+
     /// <summary>Ties them to a batch.</summary>
     public void Describe(Tensor batch) => s_known.AddOrUpdate(batch, this);
+
+    /// <summary>A batch once more, with what is known of it; the caller disposes it.</summary>
+    public static Tensor Alias(Tensor batch)
+    {
+        Tensor alias = batch.alias();
+        Of(batch)?.Describe(alias);
+        return alias;
+    }
 
     /// <summary>Those of one image: [2, C].</summary>
     public ReadOnlySpan<float> Image(int image) => _images[image];

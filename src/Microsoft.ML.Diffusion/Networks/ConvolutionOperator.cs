@@ -10,7 +10,7 @@ internal sealed unsafe class ConvolutionOperator(int outputs, bool doubled) : Im
 {
     /// <inheritdoc/>
     public override bool Takes(ImageShape x, bool normed) =>
-        (!x.IsNarrow || MatrixUnit.Takes(x.Channels, Outputs)) && (!normed || (!doubled && NormBatch.Takes(x.Channels)))
+        (!x.IsNarrow || MatrixUnit.Takes(x.Channels, Outputs)) && (!doubled || Lanes.Dividing(x.Channels) > 0) && (!normed || (!doubled && NormBatch.Takes(x.Channels)))
         && OutputOf(x).Pixels * Math.Max(x.Channels, Outputs) <= Most;
 
     /// <inheritdoc/>
@@ -60,10 +60,7 @@ internal sealed unsafe class ConvolutionOperator(int outputs, bool doubled) : Im
         using Tensor memory = empty([size.Images, size.Height, size.Width, size.Inputs], dx.Shape.Type);
         var large = ImageMemory.Of(memory);
         Convolve(back, dy, null, false, weight, turned: true, null, default, large, default);
-        if (dx.Shape.IsNarrow)
-            ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, large.Narrow, dx.Narrow);
-        else
-            ConvolutionKernel.Halve(size.Images, size.Height / 2, size.Width / 2, size.Inputs, large.Floats, dx.Floats);
+        ImageKernel.Halve(large, dx, factor: 1);
     }
 
     private static void Convolve(

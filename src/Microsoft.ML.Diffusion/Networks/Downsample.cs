@@ -23,16 +23,18 @@ internal sealed class Downsample : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>[N, C, H, W] to [N, C, H/2, W/2].</summary>
-    public override Tensor forward(Tensor x) => Run(x, fork: null);
-
-    /// <summary>The same.</summary>
-    /// <param name="x">[N, C, H, W].</param>
-    /// <param name="fork">The others that read x; or null.</param>
-    public Tensor Run(Tensor x, Fork? fork)
+    public override Tensor forward(Tensor x)
     {
-        if (_conv is not null)
-            return _asymmetric ? _conv.ApplyAsymmetric(x, fork) : _conv.Run(x, fork);
-        fork?.Fill(x);
-        return nn.functional.avg_pool2d(x, 2, 2);
+        if (_conv is null)
+            return nn.functional.avg_pool2d(x, 2, 2);
+        return _asymmetric ? _conv.ApplyAsymmetric(x) : _conv.forward(x);
+    }
+
+    /// <summary>The same in a pass without tensors: [N, H, W, C] to [N, H/2, W/2, C], to be disposed.</summary>
+    public HostImages Run(HostPass pass, HostImages x)
+    {
+        if (_conv is null)
+            return pass.Halve(x);
+        return _asymmetric ? _conv.RunAsymmetric(pass, x) : _conv.Run(pass, x);
     }
 }

@@ -17,9 +17,16 @@ internal sealed class DropoutMask(double share, Generator generator)
     {
         if (!Acts(training))
             return x;
-        using Tensor mask = empty(x.shape, x.dtype, x.device).bernoulli_(1 - share, Generator).mul_(1 / (1 - share));
+        using Tensor mask = Draw(x.shape, x.dtype, x.device);
         Tensor kept = x * mask;
         x.Dispose();
         return kept;
     }
+
+    /// <summary>Draws factors: 0 for a share of the activations, for the rest what keeps the mean.</summary>
+    /// <param name="shape">Any shape.</param>
+    /// <param name="type">The element type.</param>
+    /// <param name="device">That of the generator; null: the CPU.</param>
+    /// <returns>The caller disposes it.</returns>
+    public Tensor Draw(long[] shape, ScalarType type, Device? device = null) => empty(shape, type, device).bernoulli_(1 - share, Generator).mul_(1 / (1 - share));
 }

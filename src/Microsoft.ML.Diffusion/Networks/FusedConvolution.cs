@@ -12,14 +12,13 @@ internal static class FusedConvolution
     /// <param name="norm">What comes before the convolution, or null.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
     /// <param name="doubled">Whether the image is doubled first, by nearest neighbours; without a norm.</param>
-    /// <param name="fork">The others that read x, which get it if this runs; or null.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>
-    public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false, Fork? fork = null)
+    public static Tensor? TryApply(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm = null, Tensor? addend = null, bool doubled = false)
     {
         long[] kernel = weight.shape;
         if (kernel[2] != 3 || kernel[3] != 3 || !HostKernels.TakeImages(x, weight, norm))
             return null;
         var run = new ConvolutionOperator((int)kernel[0], doubled);
-        return run.Takes(HostKernels.ShapeOf(x), norm is not null) ? FusedOperator.Run(x, weight, bias, norm, addend, fork, run) : null;
+        return run.Takes(HostKernels.ShapeOf(x), norm is not null) ? FusedOperator.Run(x, weight, bias, norm, addend, run) : null;
     }
 }

@@ -60,7 +60,7 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
         var settings = (NormSettings)ctx.get_data(Settings);
         var (x, weight, bias, film) = (saved[0], saved[1], saved[2], (Tensor?)saved[3]);
         var norm = new NormBatch(
-            ImageMemory.Of(x.permute(0, 2, 3, 1)), HostMemory.Pointer(weight), HostMemory.Pointer(bias), FilmRows.Of(film?.contiguous()), HostMemory.Pointer(saved[4]), settings);
+            ImageMemory.Of(x.permute(0, 2, 3, 1)), HostMemory.Pointer(weight), HostMemory.Pointer(bias), ImageRows.Of(film?.contiguous()), HostMemory.Pointer(saved[4]), settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
         var gradients = NormGradients.Compute(norm, HostMemory.Pointer(dx), film);
         return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null, null]);
@@ -73,7 +73,7 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
         using Tensor result = empty(pixels.shape, pixels.dtype);
         var images = ImageMemory.Of(pixels);
         Tensor statistics = NormGradients.NewStatistics(images.Shape, settings);
-        var norm = new NormBatch(images, HostMemory.Pointer(weight), HostMemory.Pointer(bias), FilmRows.Of(rows), HostMemory.Pointer(statistics), settings);
+        var norm = new NormBatch(images, HostMemory.Pointer(weight), HostMemory.Pointer(bias), ImageRows.Of(rows), HostMemory.Pointer(statistics), settings);
         norm.Measure(known);
         norm.ApplyToAll(HostMemory.Pointer(result));
         return (result.permute(0, 3, 1, 2), statistics);

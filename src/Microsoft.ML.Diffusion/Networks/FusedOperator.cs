@@ -4,10 +4,9 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// A linear operator on images with what surrounds it, as one node of libtorch's graph: norm, FiLM and SiLU are computed as the input is read, a residual is added as the output
-/// is written. It keeps its input alone for the way back and computes the norm once more there. Others that read the input get it from the node (<see cref="Fork"/>).
-/// Differentiable once.
+/// is written. It keeps its input alone for the way back and computes the norm once more there. Differentiable once.
 /// </summary>
-internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedOperator>
+internal sealed unsafe class FusedOperator : autograd.SingleTensorFunction<FusedOperator>
 {
     private const string Settings = "settings";
 
@@ -20,10 +19,9 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H', W'] or null.</param>
-    /// <param name="fork">The others that read x; or null.</param>
     /// <param name="run">The operator.</param>
     /// <returns>[N, D, H', W'] in x's type with the channels last in memory.</returns>
-    public static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork, ImageOperator run)
+    public static Tensor Run(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, ImageOperator run)
     {
         var known = KnownLayer.Of(weight, bias, norm);
         var settings = new OperatorSettings(run, norm?.Settings) { InputMoments = ChannelMoments.Of(x), Known = known };
@@ -31,7 +29,6 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
         {
             var (y, statistics) = Forward(x, weight, bias, addend, norm?.Weight, norm?.Bias, norm?.Film, settings);
             statistics?.Dispose();
-            fork?.Fill(x);
             settings.OutputMoments?.Describe(y);
             return y;
         }
@@ -39,37 +36,32 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
         using var scope = NewDisposeScope();
         // Gradients that are added where they are known to lie need no way through the graph: the weight alone stays, for there to be a node at all.
         bool direct = known is { Gradients: not null };
-        settings = settings with { Known = direct ? known : null, NeedsInput = x.requires_grad, HasAddend = addend is not null, Readers = fork?.Readers ?? 0 };
-        List<Tensor> outputs = apply(x, weight, direct ? null! : bias!, addend!, direct ? null! : norm?.Weight!, direct ? null! : norm?.Bias!, norm?.Film!, settings);
-        foreach (Tensor output in outputs)
-            output.MoveToOuterDisposeScope();
-        fork?.Fill(outputs.Skip(1), settings.InputMoments);
-        settings.OutputMoments?.Describe(outputs[0]);
-        return outputs[0];
+        settings = settings with { Known = direct ? known : null, NeedsInput = x.requires_grad, HasAddend = addend is not null };
+        Tensor result = apply(x, weight, direct ? null! : bias!, addend!, direct ? null! : norm?.Weight!, direct ? null! : norm?.Bias!, norm?.Film!, settings).MoveToOuterDisposeScope();
+        settings.OutputMoments?.Describe(result);
+        return result;
     }
 
     /// <inheritdoc/>
-    public override List<Tensor> forward(autograd.AutogradContext ctx, params object[] vars)
+    public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
     {
         var (x, weight, bias, addend) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor?)vars[2], (Tensor?)vars[3]);
         var (normWeight, normBias, film, settings) = ((Tensor?)vars[4], (Tensor?)vars[5], (Tensor?)vars[6], (OperatorSettings)vars[7]);
         var (y, statistics) = Forward(x, weight, bias, addend, normWeight, normBias, film, settings);
         ctx.save_for_backward([x, settings.Known is null ? weight : null!, bias!, normWeight!, normBias!, film!, statistics!]);
-        ctx.save_data(Settings, settings with { OutputShape = y.shape, InputMoments = null, OutputMoments = null });
-        // TorchSharp makes its zeros like the gradient that is not there.
+        ctx.save_data(Settings, settings with { InputMoments = null, OutputMoments = null });
         ctx.set_materialize_grads(false);
-        return [y, .. Enumerable.Range(0, settings.Readers).Select(_ => x.detach())];
+        return y;
     }
 
     /// <inheritdoc/>
-    public override List<Tensor> backward(autograd.AutogradContext ctx, List<Tensor> grad_outputs)
+    public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)
     {
         using var scope = NewDisposeScope();
         var saved = ctx.get_saved_variables();
         var settings = (OperatorSettings)ctx.get_data(Settings);
-        // TorchSharp hands over handles of its own and does not free them; an empty one where nobody used the output.
-        using Tensor result = grad_outputs[0];
-        Tensor given = result.IsInvalid ? zeros(settings.OutputShape, saved[0].dtype) : result;
+        // TorchSharp hands over a handle of its own and does not free it.
+        using Tensor given = grad_output;
         var (x, weight, bias) = (ImageMemory.Of(ChannelsLast.Pixels(saved[0])), saved[1], (Tensor?)saved[2]);
         var (normWeight, normBias, film, statistics) = ((Tensor?)saved[3], (Tensor?)saved[4], (Tensor?)saved[5], (Tensor?)saved[6]);
 
@@ -77,7 +69,7 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
         using var layer = new ReadLayer(settings.Known, weight, bias, normWeight, normBias);
         NormBatch? norm = settings.Norm is null
             ? null
-            : new(x, layer.Memory.NormWeight, layer.Memory.NormBias, FilmRows.Of(film?.contiguous()), HostMemory.Pointer(statistics!), settings.Norm);
+            : new(x, layer.Memory.NormWeight, layer.Memory.NormBias, ImageRows.Of(film?.contiguous()), HostMemory.Pointer(statistics!), settings.Norm);
         LayerMemory? known = settings.Known?.Gradients;
         Tensor? dWeight = null, dBias = null;
         if (known is { } direct)
@@ -93,12 +85,6 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
             run.InputGradient(layer.Memory.Weight, dy, ImageMemory.Of(dx));
             if (norm is not null)
                 ofNorm = NormGradients.Compute(norm, HostMemory.Pointer(dx), film, known);
-        }
-        foreach (Tensor other in grad_outputs.Skip(1))
-        {
-            if (dx is not null && !other.IsInvalid)
-                SumKernel.AddOnAllCores(ImageMemory.Of(ChannelsLast.Pixels(other)), ImageMemory.Of(dx));
-            other.Dispose();
         }
         return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
 
@@ -124,7 +110,7 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
         Tensor? statistics = settings.Norm is null ? null : NormGradients.NewStatistics(images.Shape, settings.Norm);
         NormBatch? norm = settings.Norm is null
             ? null
-            : new(images, layer.Memory.NormWeight, layer.Memory.NormBias, FilmRows.Of(rows), HostMemory.Pointer(statistics!), settings.Norm);
+            : new(images, layer.Memory.NormWeight, layer.Memory.NormBias, ImageRows.Of(rows), HostMemory.Pointer(statistics!), settings.Norm);
         norm?.Measure(settings.InputMoments);
         var size = settings.Operator.OutputOf(images.Shape);
         using Tensor y = empty(size.Sizes, size.Type);
@@ -145,12 +131,6 @@ internal sealed unsafe class FusedOperator : autograd.MultiTensorFunction<FusedO
 
         /// <summary>Whether something is added to the result.</summary>
         public bool HasAddend { get; init; }
-
-        /// <summary>How many others read the input.</summary>
-        public int Readers { get; init; }
-
-        /// <summary>N, D, H', W'.</summary>
-        public long[] OutputShape { get; init; } = [];
 
         /// <summary>What is known of the input; null: nothing.</summary>
         public ChannelMoments? InputMoments { get; init; }

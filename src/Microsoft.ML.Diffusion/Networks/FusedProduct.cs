@@ -14,15 +14,14 @@ internal static class FusedProduct
     /// <param name="after">Zeros after the last one.</param>
     /// <param name="norm">What comes before a 1x1 convolution, or null.</param>
     /// <param name="addend">[N, D, H', W'], added to the result; or null.</param>
-    /// <param name="fork">The others that read x, which get it if this runs; or null.</param>
     /// <returns>[N, D, H', W'] with the channels last in memory; null where the plain operators have to do it.</returns>
     public static Tensor? TryApply(
-        Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null)
+        Tensor x, Tensor weight, Tensor? bias, int stride = 1, int before = 0, int after = 0, NormArguments? norm = null, Tensor? addend = null)
     {
         long[] kernel = weight.dim() == 2 ? [.. weight.shape, 1, 1] : weight.shape;
         if (kernel[2] != kernel[3] || !HostKernels.TakeImages(x, weight, norm))
             return null;
         var run = new ProductOperator((int)kernel[0], (int)kernel[2], stride, before, after);
-        return run.Takes(HostKernels.ShapeOf(x), norm is not null) ? FusedOperator.Run(x, weight, bias, norm, addend, fork, run) : null;
+        return run.Takes(HostKernels.ShapeOf(x), norm is not null) ? FusedOperator.Run(x, weight, bias, norm, addend, run) : null;
     }
 }

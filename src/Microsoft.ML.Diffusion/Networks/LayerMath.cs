@@ -26,13 +26,11 @@ internal static class LayerMath
     /// <param name="bias">[D] or null.</param>
     /// <param name="strides">Rows and columns between two outputs.</param>
     /// <param name="padding">Zeros added around the image, rows and columns.</param>
-    /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H', W'].</returns>
-    public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding, Fork? fork = null)
+    public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding)
     {
-        if (Fused(x, weight, bias, strides, padding, fork) is { } fused)
+        if (Fused(x, weight, bias, strides, padding) is { } fused)
             return fused;
-        fork?.Fill(x);
         ScalarType type = x.dtype;
         if (weight.dtype == type)
             return nn.functional.conv2d(x, weight, bias, strides, padding);
@@ -53,24 +51,22 @@ internal static class LayerMath
     /// <param name="weight">[D, C, k, k].</param>
     /// <param name="bias">[D] or null.</param>
     /// <param name="strides">Rows and columns between two outputs.</param>
-    /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H', W'].</returns>
-    public static Tensor ConvolveAsymmetric(Tensor x, Tensor weight, Tensor? bias, long[] strides, Fork? fork)
+    public static Tensor ConvolveAsymmetric(Tensor x, Tensor weight, Tensor? bias, long[] strides)
     {
-        if (FusedProduct.TryApply(x, weight, bias, (int)strides[0], before: 0, after: 1, fork: fork) is { } fused)
+        if (FusedProduct.TryApply(x, weight, bias, (int)strides[0], before: 0, after: 1) is { } fused)
             return fused;
-        fork?.Fill(x);
         using Tensor padded = nn.functional.pad(x, RightAndBottom);
         return Convolve(padded, weight, bias, strides, Zero);
     }
 
-    private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding, Fork? fork)
+    private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding)
     {
         if (strides is [1, 1] && padding is [1, 1] && weight.shape[2] == 3)
-            return FusedConvolution.TryApply(x, weight, bias, fork: fork);
+            return FusedConvolution.TryApply(x, weight, bias);
         // Over windows of many pixels the copies would cost more than the product saves.
         if (strides[0] == strides[1] && padding[0] == padding[1] && weight.shape[2] <= 4 && (weight.shape[2] == 1 || strides[0] > 1))
-            return FusedProduct.TryApply(x, weight, bias, (int)strides[0], (int)padding[0], (int)padding[0], fork: fork);
+            return FusedProduct.TryApply(x, weight, bias, (int)strides[0], (int)padding[0], (int)padding[0]);
         return null;
     }
 
@@ -89,13 +85,11 @@ internal static class LayerMath
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
-    /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>
-    public static Tensor Project(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork)
+    public static Tensor Project(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
     {
-        if (FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend, fork: fork) is { } fused)
+        if (FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend) is { } fused)
             return fused;
-        fork?.Fill(x);
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
         using Tensor kernel = weight.view(weight.shape[0], weight.shape[1], 1, 1);
         return AddTo(Convolve(entered, kernel, bias, One, Zero), addend);
@@ -107,13 +101,11 @@ internal static class LayerMath
     /// <param name="bias">[D] or null.</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
-    /// <param name="fork">The others that read x; or null.</param>
     /// <returns>[N, D, H, W].</returns>
-    public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend, Fork? fork)
+    public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
     {
-        if (FusedConvolution.TryApply(x, weight, bias, norm, addend, fork: fork) is { } fused)
+        if (FusedConvolution.TryApply(x, weight, bias, norm, addend) is { } fused)
             return fused;
-        fork?.Fill(x);
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
         return AddTo(Convolve(entered, weight, bias, One, One), addend);
     }

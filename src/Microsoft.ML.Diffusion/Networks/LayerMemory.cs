@@ -28,21 +28,22 @@ internal readonly unsafe struct LayerMemory(float* weight, float* bias, float* n
 internal sealed record KnownLayer(LayerMemory Numbers, LayerMemory? Gradients)
 {
     /// <summary>Looks a layer up.</summary>
-    /// <param name="weight">Its weight.</param>
+    /// <param name="weight">Its weight; null: a norm by itself.</param>
     /// <param name="bias">Its bias; or null.</param>
     /// <param name="norm">The norm before it; or null.</param>
     /// <returns>Null where one of them is not known.</returns>
-    public static unsafe KnownLayer? Of(Tensor weight, Tensor? bias, NormArguments? norm = null)
+    public static unsafe KnownLayer? Of(Tensor? weight, Tensor? bias, NormArguments? norm = null)
     {
-        if (ParameterMemory.Of(weight) is not { } ofWeight)
+        var ofWeight = Place(weight);
+        if (weight is not null && ofWeight is null)
             return null;
         var (ofBias, normWeight, normBias) = (Place(bias), Place(norm?.Weight), Place(norm?.Bias));
         if ((bias is not null && ofBias is null) || (norm is not null && (normWeight is null || normBias is null)))
             return null;
-        bool learns = ofWeight.Gradient is not null && ofBias is not { Gradient: null } && normWeight is not { Gradient: null } && normBias is not { Gradient: null };
+        bool learns = ofWeight is not { Gradient: null } && ofBias is not { Gradient: null } && normWeight is not { Gradient: null } && normBias is not { Gradient: null };
         return new(
-            new(ofWeight.Numbers, Numbers(ofBias), Numbers(normWeight), Numbers(normBias)),
-            learns ? new(ofWeight.Gradient, Gradient(ofBias), Gradient(normWeight), Gradient(normBias)) : null);
+            new(Numbers(ofWeight), Numbers(ofBias), Numbers(normWeight), Numbers(normBias)),
+            learns ? new(Gradient(ofWeight), Gradient(ofBias), Gradient(normWeight), Gradient(normBias)) : null);
 
         static ParameterPlace? Place(Tensor? parameter) => parameter is null ? null : ParameterMemory.Of(parameter);
 

@@ -6,6 +6,7 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>A linear layer: weight [D, C], bias [D].</summary>
 internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
 {
+    private readonly int _outputs;
     [ComponentName(Name = "weight")] private readonly Parameter _weight;
     [ComponentName(Name = "bias")] private readonly Parameter _bias;
 
@@ -18,6 +19,7 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     public LinearLayer(int inChannels, int outChannels, WeightInitializer init, bool zero = false, int outputs = 1)
         : base(nameof(LinearLayer))
     {
+        _outputs = outChannels;
         _weight = init.Weight([outChannels, inChannels], zero, outputs);
         _bias = init.Bias(outChannels, inChannels, zero);
         RegisterComponents();
@@ -37,6 +39,14 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="norm">What comes before; null: nothing.</param>
     /// <param name="addend">[N, D, H, W], added to the result; or null.</param>
-    /// <param name="fork">The others that read x; or null.</param>
-    public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null, Fork? fork = null) => LayerMath.Project(x, _weight, _bias, norm, addend, fork);
+    public Tensor Convolve(Tensor x, NormArguments? norm = null, Tensor? addend = null) => LayerMath.Project(x, _weight, _bias, norm, addend);
+
+    /// <summary><see cref="Convolve"/> in a pass without tensors.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="x">[N, H, W, C].</param>
+    /// <param name="norm">What comes before; null: nothing.</param>
+    /// <param name="addend">[N, H, W, D], added to the result; or null.</param>
+    /// <returns>[N, H, W, D], to be disposed.</returns>
+    public HostImages Run(HostPass pass, HostImages x, NormArguments? norm = null, HostImages? addend = null) =>
+        pass.Run(new ProductOperator(_outputs), x, KnownLayer.Of(_weight, _bias, norm), norm?.Settings, addend: addend);
 }

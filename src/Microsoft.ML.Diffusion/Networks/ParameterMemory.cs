@@ -6,11 +6,12 @@ namespace Microsoft.ML.Diffusion;
 /// Where the parameters of a network lie, and their gradients, while a thread trains it or draws with it. Operators of ours find both by the parameter and add to the gradient themselves; libtorch
 /// would make a view of each at every use, and add their gradients in passes of their own on one core. Only for a training that calls <c>backward()</c>: <c>autograd.grad</c> would find no gradients.
 /// </summary>
-internal sealed unsafe class ParameterMemory
+internal sealed unsafe class ParameterMemory : IDisposable
 {
     [ThreadStatic] private static ParameterMemory? s_current;
 
     private readonly Dictionary<Tensor, ParameterPlace> _places = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<object, bool> _answers = [];
 
     /// <summary>Looks where parameters lie.</summary>
     /// <param name="parameters">
@@ -27,6 +28,12 @@ internal sealed unsafe class ParameterMemory
             _places.Add(parameter, new(numbers, gradient is null ? null : Find(gradient)));
         }
     }
+
+    /// <summary>That of the calling thread; null: it neither trains nor draws.</summary>
+    public static ParameterMemory? Current => s_current;
+
+    /// <summary>Memory for passes over the network; goes with this.</summary>
+    public HostPool Pool { get; } = new();
 
     /// <summary>What is known of a parameter; null: nothing.</summary>
     public static ParameterPlace? Of(Tensor parameter) => s_current is { } current && current._places.TryGetValue(parameter, out var place) ? place : null;
@@ -51,6 +58,20 @@ internal sealed unsafe class ParameterMemory
         using Tensor pixels = tensor.permute(0, 2, 3, 1);
         return pixels.is_contiguous() ? HostMemory.Pointer(pixels) : null;
     }
+
+    /// <summary>The answer to a question that is asked at every step and answered once.</summary>
+    /// <param name="question">Compared by value.</param>
+    /// <param name="find">Finds the answer.</param>
+    public bool Answer<Q>(Q question, Func<Q, bool> find)
+        where Q : notnull
+    {
+        if (!_answers.TryGetValue(question, out bool answer))
+            _answers.Add(question, answer = find(question));
+        return answer;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Pool.Dispose();
 
     /// <summary>Ends it.</summary>
     internal readonly ref struct Scope : IDisposable

@@ -47,20 +47,8 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     /// <returns>[N, D, H, W].</returns>
     public override Tensor forward(Tensor x, Tensor projection)
     {
-        using var fork = new Fork();
-        return Run(x, projection, fork);
-    }
-
-    /// <summary>The same.</summary>
-    /// <param name="x">[N, C, H, W].</param>
-    /// <param name="projection">[N or 1, D or 2D].</param>
-    /// <param name="fork">The others that read x; the block is added to them.</param>
-    public Tensor Run(Tensor x, Tensor projection, Fork fork)
-    {
-        int residual = fork.Add();
-        NormArguments first = _norm1.With(silu: true);
-        using Tensor h = _conv1.Apply(x, first, fork: fork);   // [N, D, H, W]
-        using Tensor skip = _skip is null ? fork.Take(residual) : _skip.forward(fork[residual]);
+        using Tensor h = _conv1.Apply(x, _norm1.With(silu: true));   // [N, D, H, W]
+        using Tensor skip = _skip is null ? x.alias() : _skip.forward(x);
         NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
         using Tensor? shifted = _film ? null : AddRows(h, projection);
         Tensor conditioned = shifted ?? h;
@@ -69,6 +57,26 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
         Tensor activated = NormActivation.Apply(conditioned, second);
         using Tensor dropped = _dropout.Apply(activated, training);
         return _conv2.Apply(dropped, norm: null, skip);
+    }
+
+    /// <summary>The same in a pass without tensors.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="x">[N, H, W, C].</param>
+    /// <param name="projection">[N or 1, D or 2D], from <see cref="Projection"/>.</param>
+    /// <returns>[N, H, W, D], to be disposed.</returns>
+    public HostImages Run(HostPass pass, HostImages x, HostRows projection)
+    {
+        NormArguments second = _norm2.With(silu: true);
+        HostRows? film = _film ? projection : null;
+        using HostImages h = _conv1.Run(pass, x, _norm1.With(silu: true));   // [N, H, W, D]
+        using HostImages skip = _skip is null ? x.Share() : _skip.Run(pass, x);
+        if (!_film)
+            pass.AddRows(h, projection);
+        if (!_dropout.Acts(training))
+            return _conv2.Run(pass, h, second, film, addend: skip);
+        using HostImages activated = pass.Normalize(h, KnownLayer.Of(null, null, second), second.Settings, film);
+        pass.Multiply(activated, shape => _dropout.Draw(shape.Sizes, shape.Type));
+        return _conv2.Run(pass, activated, addend: skip);
     }
 
     private static Tensor AddRows(Tensor h, Tensor projection)

@@ -7,7 +7,7 @@ namespace Microsoft.ML.Diffusion;
 /// The U-Net of Ho et al. 2020 and of Nichol and Dhariwal 2021: residual blocks and attention over several resolutions, every output of the way down
 /// handed across to the way up.
 /// </summary>
-internal sealed class UNet : DenoisingNetwork
+internal sealed partial class UNet : DenoisingNetwork
 {
     /// <summary>A block with what follows it.</summary>
     private readonly record struct Stage(ResidualBlock Block, AttentionBlock? Attention, Downsample? Down, Upsample? Up);
@@ -67,8 +67,11 @@ internal sealed class UNet : DenoisingNetwork
     /// <inheritdoc/>
     private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
+        using Tensor entering = Centred(x);
+        if (HostNetwork.TryRun(this, entering, embedding.Projections) is { } output)
+            return output;
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
-        using Tensor laidOut = ChannelsLast.Of(x);
+        using Tensor laidOut = ChannelsLast.Of(entering);
         Tensor bottleneck = Contract(laidOut, embedding, skips);
         return Expand(bottleneck, embedding, skips, x.dtype);
     }
@@ -80,7 +83,7 @@ internal sealed class UNet : DenoisingNetwork
     /// <returns>The bottleneck's output at the coarsest resolution.</returns>
     internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips)
     {
-        Tensor h = Enter(x);
+        Tensor h = _stem.forward(x);
         if (Narrows(h))
         {
             using Tensor wide = h;
@@ -89,17 +92,17 @@ internal sealed class UNet : DenoisingNetwork
         int next = 0;
         foreach (Stage stage in _down)
         {
-            h = RunBlock(stage, h, embedding.Projections[next++], skips);
+            skips.Push(ChannelMoments.Alias(h));
+            h = RunBlock(stage, h, embedding.Projections[next++]);
             if (stage.Down is not { } down)
                 continue;
-            using Tensor large = h;
-            using var fork = new Fork();
-            int across = fork.Add();
-            h = down.Run(large, fork);
-            skips.Push(fork.Take(across));
+            skips.Push(h);
+            h = down.forward(h);
         }
-        h = RunBlock(_middle[0], h, embedding.Projections[next++], skips);
-        return RunBlock(_middle[1], h, embedding.Projections[next]);
+        skips.Push(ChannelMoments.Alias(h));
+        foreach (Stage stage in _middle)
+            h = RunBlock(stage, h, embedding.Projections[next++]);
+        return h;
     }
 
     /// <summary>The way up and the output; disposes the bottleneck's output and the skip connections.</summary>
@@ -133,23 +136,19 @@ internal sealed class UNet : DenoisingNetwork
     /// <summary>Whether the blocks compute in bfloat16 although the network was called with float32: where a matrix unit is to be used and the channels fill it.</summary>
     private bool Narrows(Tensor h) => _fillsMatrixUnit && MatrixUnit.Current is not null && h.dtype == ScalarType.Float32 && h.device_type == DeviceType.CPU;
 
-    private Tensor Enter(Tensor x)
+    private Tensor Centred(Tensor x)
     {
         if (!Options.CenterInput)
-            return _stem.forward(x);
+            return x.alias();
         using Tensor doubled = x * 2;
-        using Tensor centred = doubled.sub_(1);
-        return _stem.forward(centred);
+        return doubled - 1;
     }
 
     /// <summary>Runs a block and its attention; disposes its input.</summary>
-    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection, Stack<Tensor>? skips = null)
+    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection)
     {
         using Tensor input = h;
-        using var fork = new Fork();
-        int across = skips is null ? 0 : fork.Add();
-        Tensor output = stage.Block.Run(input, projection, fork);
-        skips?.Push(fork.Take(across));
+        Tensor output = stage.Block.forward(input, projection);
         if (stage.Attention is not { } attention)
             return output;
         using (output)

@@ -22,4 +22,7 @@ internal sealed class Upsample : nn.Module<Tensor, Tensor>
 
     /// <summary>[N, C, H, W] to [N, D, 2H, 2W].</summary>
     public override Tensor forward(Tensor x) => _conv is null ? LayerMath.Double(x) : _conv.ApplyDoubled(x);
+
+    /// <summary>The same in a pass without tensors: [N, H, W, C] to [N, 2H, 2W, D], to be disposed.</summary>
+    public HostImages Run(HostPass pass, HostImages x) => _conv is null ? pass.Double(x) : _conv.RunDoubled(pass, x);
 }

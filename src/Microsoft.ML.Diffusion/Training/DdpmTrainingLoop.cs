@@ -43,7 +43,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
                     ? TimestepSampler.LossSecondMoment(diffusion.Timesteps)
                     : TimestepSampler.Uniform(diffusion.Timesteps);
                 var state = new TrainingState(optimizer, timesteps, [("draws", draws), ("noise", noise), ("dropout", dropout)]);
-                steps = Train(new Session(network, new ParameterMemory(network.parameters()), diffusion, state, draws, noise), rows, cancellationToken);
+                using var parameters = new ParameterMemory(network.parameters());
+                steps = Train(new Session(network, parameters, diffusion, state, draws, noise), rows, cancellationToken);
                 optimizer.UseAverage();
             }
             network.eval();

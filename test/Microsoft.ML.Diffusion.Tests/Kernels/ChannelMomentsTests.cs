@@ -57,20 +57,15 @@ public sealed class ChannelMomentsTests
     }
 
     [TestMethod]
-    public void TheyFollowABatchThroughJoinsForksAndConversions()
+    public void TheyFollowABatchThroughJoinsConversionsAndAliases()
     {
         using var scope = NewDisposeScope();
         Tensor x = Image(1, 2, 16, 8, 8), a = Convolved(2, 32), b = Convolved(3, 16);
         Check(() => FusedConcatenation.Apply(a, b));
         Check(() => FusedConversion.Apply(a, ScalarType.BFloat16), share: 1e-2);
         Assert.IsNull(ChannelMoments.Of(FusedConcatenation.Apply(a, x)), "nothing is known of x");
-        Check(() =>
-        {
-            var fork = new Fork();
-            int way = fork.Add();
-            Assert.IsNotNull(FusedConvolution.TryApply(a, KernelData.Draw(5, 16, 32, 3, 3).to(float32), null, fork: fork));
-            return fork.Take(way);
-        });
+        Check(() => ChannelMoments.Alias(a));
+        Assert.IsNull(ChannelMoments.Of(ChannelMoments.Alias(x)), "nothing is known of x");
 
         Tensor Convolved(ulong seed, int outputs) => FusedConvolution.TryApply(x, KernelData.Draw(seed, outputs, 16, 3, 3).to(float32), null)!;
     }
@@ -92,6 +87,25 @@ public sealed class ChannelMomentsTests
     }
 
     [TestMethod]
+    public void ARowThatIsAddedShiftsTheMeans()
+    {
+        using var scope = NewDisposeScope();
+        foreach (int rows in (int[])[1, 2])
+        {
+            Tensor x = Image(1, 2, 16, 8, 8), row = KernelData.Draw(2, rows, 16).to(float32) * 3;
+            ChannelMoments before = ChannelMoments.Of(FusedConvolution.TryApply(x, KernelData.Draw(3, 16, 16, 3, 3).to(float32), null)!)!, after = before.Shifted(ImageRows.Of(row));
+            for (int image = 0; image < 2; image++)
+            {
+                for (int c = 0; c < 16; c++)
+                {
+                    Assert.AreEqual(before.Image(image)[c] + row[rows == 1 ? 0 : image, c].item<float>(), after.Image(image)[c]);
+                    Assert.AreEqual(before.Image(image)[16 + c], after.Image(image)[16 + c], "the distances stay");
+                }
+            }
+        }
+    }
+
+    [TestMethod]
     public void ASumInPlaceForgetsThem()
     {
         using var scope = NewDisposeScope();
@@ -99,8 +113,8 @@ public sealed class ChannelMomentsTests
         // A norm with FiLM in another type is left to the plain operators, the convolution is not.
         var norm = Norm(16) with { Film = ones(2, 32, ScalarType.BFloat16) };
         Tensor x = Image(1, 2, 16, 8, 8), addend = Image(2, 2, 16, 8, 8) + 7, weight = KernelData.Draw(3, 16, 16, 3, 3).to(float32);
-        Assert.IsNull(ChannelMoments.Of(LayerMath.Convolve(x, weight, null, norm, addend, null)));
-        Assert.IsNotNull(ChannelMoments.Of(LayerMath.Convolve(x, weight, null, norm, null, null)));
+        Assert.IsNull(ChannelMoments.Of(LayerMath.Convolve(x, weight, null, norm, addend)));
+        Assert.IsNotNull(ChannelMoments.Of(LayerMath.Convolve(x, weight, null, norm, null)));
     }
 
     [TestMethod]

@@ -9,7 +9,7 @@ public sealed class ParameterMemoryTests
     {
         using var scope = NewDisposeScope();
         using var generator = new Generator(5, CPU);
-        using var network = TinyData.Network.Build(new UNetShape(1, 8, 8), generator);
+        using var network = SmallNetworks.Annotated.Build(new UNetShape(1, 8, 8), generator);
         Tensor images = randn([2, 1, 8, 8], float32, generator: generator), timesteps = full([2], 3f);
         using var optimizer = new FlatAdam(network.parameters(), new AdamOptions());
         ShowEveryLayer(network, generator);

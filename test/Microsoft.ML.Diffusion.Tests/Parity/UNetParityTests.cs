@@ -57,6 +57,36 @@ public sealed class UNetParityTests
         new Tolerance(5e-5 * largest).Check(want, gradient, parameter);
     }
 
+    /// <summary>The network as a training runs it: one pass over memory whose places are known.</summary>
+    [TestMethod]
+    [TestCategory(ParityData.Category)]
+    [DynamicData(nameof(Cases))]
+    public void OutputAndGradientsOfOnePass(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var unet = new ImprovedUNetCase(name);
+        using var optimizer = new FlatAdam(unet.Network.parameters(), new AdamOptions());
+        using var memory = new ParameterMemory(unet.Network.parameters());
+        using var known = memory.Enter();
+        var output = unet.Network.forward(unet.Data["x"], unet.Data["t"], unet.Labels);
+        Assert.AreNotEqual(0, memory.Pool.Rented, "the pass keeps what the way back needs");
+        new Tolerance(1e-5).Check(unet.Data["output"], output, "output");
+        (output * output).mean().backward();
+        string[] wanted = [.. ParityData.Names(File(name)).Where(tensor => tensor.StartsWith(GradientPrefix, StringComparison.Ordinal))];
+        Assert.IsNotEmpty(wanted);
+        foreach (var link in unet.Map.Links)
+        {
+            var gradients = link.ToReference(unet.Network.named_parameters().Single(candidate => candidate.name == link.Name).parameter.grad!);
+            foreach (var (part, gradient) in link.Parts.Zip(gradients))
+            {
+                if (!wanted.Contains(GradientPrefix + part.Name))
+                    continue;
+                var want = unet.Data[GradientPrefix + part.Name];
+                new Tolerance(5e-5 * Tolerance.Values(want).Max(Math.Abs)).Check(want, gradient, part.Name);
+            }
+        }
+    }
+
     [TestMethod]
     [TestCategory(ParityData.Category)]
     [DynamicData(nameof(Cases))]

@@ -56,42 +56,4 @@ internal static unsafe class ConvolutionKernel
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
     public static void WeightGradient(PairUnit unit, in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias) =>
         WinogradGradient<Lanes512, NarrowElement, ComplexPoints>.Add(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
-
-    /// <summary>The gradient of <see cref="DoubledSource{L, E}"/>: the sums over 2x2 pixels.</summary>
-    /// <param name="images">N.</param>
-    /// <param name="height">Rows of an image before it was doubled.</param>
-    /// <param name="width">Pixels of a row before.</param>
-    /// <param name="channels">C.</param>
-    /// <param name="dy">[N, 2·height, 2·width, C].</param>
-    /// <param name="dx">[N, height, width, C], written.</param>
-    public static void Halve(int images, int height, int width, int channels, float* dy, float* dx) => Cores.Run(images * height, row =>
-    {
-        float* top = dy + (nint)row * 4 * width * channels, bottom = top + 2 * width * channels, to = dx + (nint)row * width * channels;
-        for (int x = 0; x < width; x++, top += channels, bottom += channels)
-        {
-            for (int c = 0; c < channels; c++, top++, bottom++)
-                *to++ = top[0] + top[channels] + (bottom[0] + bottom[channels]);
-        }
-    });
-
-    /// <summary>The same of bfloat16; channels are a multiple of 16.</summary>
-    /// <param name="images">N.</param>
-    /// <param name="height">Rows of an image before it was doubled.</param>
-    /// <param name="width">Pixels of a row before.</param>
-    /// <param name="channels">C.</param>
-    /// <param name="dy">[N, 2·height, 2·width, C].</param>
-    /// <param name="dx">[N, height, width, C], written.</param>
-    public static void Halve(int images, int height, int width, int channels, ushort* dy, ushort* dx) => Cores.Run(images * height, row =>
-    {
-        var top = (NarrowElement*)dy + (nint)row * 4 * width * channels;
-        NarrowElement* bottom = top + 2 * width * channels, to = (NarrowElement*)dx + (nint)row * width * channels;
-        for (int x = 0; x < width; x++, top += channels, bottom += channels)
-        {
-            for (int c = 0; c < channels; c += Lanes512.Count, top += Lanes512.Count, bottom += Lanes512.Count, to += Lanes512.Count)
-            {
-                Lanes512 above = NarrowElement.Load(top) + NarrowElement.Load(top + channels), below = NarrowElement.Load(bottom) + NarrowElement.Load(bottom + channels);
-                NarrowElement.Store(above + below, to);
-            }
-        }
-    });
 }

@@ -57,3 +57,19 @@ internal readonly unsafe struct ImageMemory(void* numbers, ImageShape shape)
     /// <summary>The same; no batch for no tensor.</summary>
     public static ImageMemory OfOrNone(Tensor? pixels) => pixels is null ? default : Of(pixels);
 }
+
+/// <summary>What the images of a batch are told: a row of numbers for each, or one for all.</summary>
+/// <param name="numbers">The first row; null: they are told nothing.</param>
+/// <param name="isPerImage">Whether every image has its own.</param>
+internal readonly unsafe struct ImageRows(float* numbers, bool isPerImage)
+{
+    /// <summary>The first row; null: they are told nothing.</summary>
+    public float* Numbers => numbers;
+
+    /// <summary>Whether every image has its own.</summary>
+    public bool IsPerImage => isPerImage;
+
+    /// <summary>Looks into a tensor.</summary>
+    /// <param name="rows">[N or 1, numbers] float32, contiguous, on the CPU, which has to outlive the result; or null.</param>
+    public static ImageRows Of(Tensor? rows) => rows is null ? default : new(HostMemory.Pointer(rows), rows.shape[0] != 1);
+}

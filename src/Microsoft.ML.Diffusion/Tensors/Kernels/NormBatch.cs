@@ -7,22 +7,6 @@ namespace Microsoft.ML.Diffusion;
 /// <param name="Silu">Whether SiLU follows.</param>
 internal sealed record NormSettings(int Groups, double Epsilon, bool Silu);
 
-/// <summary>FiLM's rows (Perez et al. 2018): 2C numbers each, the scales and then the shifts.</summary>
-/// <param name="rows">The first; null: there are none.</param>
-/// <param name="isPerImage">Whether every image has its own.</param>
-internal readonly unsafe struct FilmRows(float* rows, bool isPerImage)
-{
-    /// <summary>The first; null: there are none.</summary>
-    public float* Rows => rows;
-
-    /// <summary>Whether every image has its own.</summary>
-    public bool IsPerImage => isPerImage;
-
-    /// <summary>Looks into a tensor.</summary>
-    /// <param name="film">[N or 1, 2C] float32, contiguous, which has to outlive the result; or null.</param>
-    public static FilmRows Of(Tensor? film) => film is null ? default : new(HostMemory.Pointer(film), film.shape[0] != 1);
-}
-
 /// <summary>
 /// The group norm of a batch with what follows it, over <see cref="NormKernel{L, E}"/>, an image a core. It looks into the memory it is made of, which has to outlive it.
 /// </summary>
@@ -41,17 +25,17 @@ internal sealed unsafe class NormBatch
     /// <param name="x">[N, H, W, C]; float32, or bfloat16 where channels are a multiple of 32.</param>
     /// <param name="weight">[C].</param>
     /// <param name="bias">[C].</param>
-    /// <param name="film">FiLM's scales and shifts; or none.</param>
+    /// <param name="film">FiLM's rows of 2C, scales and then shifts; or none.</param>
     /// <param name="statistics">[N, 2·groups]: means, then 1/√(variance + ε); filled by <see cref="Measure"/>.</param>
     /// <param name="settings">The settings.</param>
-    public NormBatch(ImageMemory x, float* weight, float* bias, FilmRows film, float* statistics, NormSettings settings)
+    public NormBatch(ImageMemory x, float* weight, float* bias, ImageRows film, float* statistics, NormSettings settings)
     {
         (Images, Height, Width, Channels, _narrow) = x.Shape;
         Settings = settings;
         _x = x.Numbers;
         _weight = weight;
         _bias = bias;
-        _film = film.Rows;
+        _film = film.Numbers;
         _filmRow = film.IsPerImage ? 2 * Channels : 0;
         _statistics = statistics;
         _lanes = Lanes.Dividing(Channels);

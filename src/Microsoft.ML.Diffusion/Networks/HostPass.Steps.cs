@@ -1,0 +1,137 @@
+namespace Microsoft.ML.Diffusion;
+
+/// <content>The way back of each operator.</content>
+internal sealed unsafe partial class HostPass
+{
+    /// <summary>The way back of an operator. It holds a share of those images alone whose numbers it reads; the others collect gradients without memory of their own.</summary>
+    private abstract class HostStep
+    {
+        /// <summary>Takes the result's gradient to the inputs and lets go of the images; called once.</summary>
+        /// <param name="pass">The pass.</param>
+        public abstract void Backward(HostPass pass);
+    }
+
+    private sealed class OperatorStep(ImageOperator run, HostImages x, HostImages y, HostImages? addend, KnownLayer layer, MeasuredNorm? norm, HostRows? film) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages input = x;
+            using HostImages? dy = y.TakeGradient();
+            if (dy is not null)
+                Backward(pass, dy);
+            norm?.Return(pass.Pool);
+        }
+
+        private void Backward(HostPass pass, HostImages dy)
+        {
+            LayerMemory gradients = layer.Gradients!.Value;
+            run.AddParameterGradients(x.Memory, norm?.Batch, dy.Memory, gradients);
+            if (norm is not null || x.NeedsGradient)
+            {
+                using HostImages dx = pass.New(x.Shape);
+                run.InputGradient(layer.Numbers.Weight, dy.Memory, dx.Memory);
+                if (norm is not null)
+                    NormGradients.Add(norm.Batch, dx.Memory.Numbers, gradients.NormWeight, gradients.NormBias, film is null ? null : film.Gradient);
+                x.AddGradient(dx);
+            }
+            addend?.AddGradient(dy);
+        }
+    }
+
+    private sealed class NormStep(HostImages x, HostImages y, KnownLayer layer, MeasuredNorm norm, HostRows? film) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages input = x;
+            using HostImages? dy = y.TakeGradient();
+            if (dy is not null)
+            {
+                LayerMemory gradients = layer.Gradients!.Value;
+                NormGradients.Add(norm.Batch, dy.Memory.Numbers, gradients.NormWeight, gradients.NormBias, film is null ? null : film.Gradient);
+                x.AddGradient(dy);
+            }
+            norm.Return(pass.Pool);
+        }
+    }
+
+    private sealed class RowsStep(HostImages x, HostRows rows) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            if (x.Gradient is { } dx)
+                ImageKernel.SumRows(dx.Memory, rows.Gradient, rows.Rows.IsPerImage);
+        }
+    }
+
+    private sealed class FactorsStep(HostImages x, HostImages factors) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages kept = factors;
+            if (x.Gradient is { } dx)
+                ImageKernel.Multiply(dx.Memory, kept.Memory);
+        }
+    }
+
+    private sealed class ResizeStep(HostImages x, HostImages y) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages? dy = y.TakeGradient();
+            if (dy is null)
+                return;
+            using HostImages dx = pass.New(x.Shape);
+            if (y.Shape.Height > x.Shape.Height)
+                ImageKernel.Halve(dy.Memory, dx.Memory, factor: 1);
+            else
+                ImageKernel.Double(dy.Memory, dx.Memory, factor: 0.25f);
+            x.AddGradient(dx);
+        }
+    }
+
+    private sealed class AttentionStep(AttentionSize size, HostImages qkv, HostImages mixed, float* normalizers) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages input = qkv, result = mixed;
+            using (HostImages? dy = result.TakeGradient())
+            {
+                if (dy is not null)
+                {
+                    using HostImages dqkv = pass.New(input.Shape);
+                    AttentionOperator.Backward(
+                        size, input.Shape.IsNarrow, input.Memory.Numbers, result.Memory.Numbers, normalizers, dy.Memory.Numbers, dqkv.Memory.Numbers);
+                    input.AddGradient(dqkv);
+                }
+            }
+            pass.Pool.Return(normalizers, NormalizerBytes(size));
+        }
+    }
+
+    private sealed class JoinStep(HostImages a, HostImages b, HostImages y) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages? dy = y.TakeGradient();
+            if (dy is null)
+                return;
+            using HostImages da = pass.New(a.Shape), db = pass.New(b.Shape);
+            ImageKernel.Split(dy.Memory, da.Memory, db.Memory);
+            a.AddGradient(da);
+            b.AddGradient(db);
+        }
+    }
+
+    private sealed class ConversionStep(HostImages x, HostImages y) : HostStep
+    {
+        public override void Backward(HostPass pass)
+        {
+            using HostImages? dy = y.TakeGradient();
+            if (dy is null)
+                return;
+            using HostImages dx = pass.New(x.Shape);
+            ImageKernel.Convert(dy.Memory, dx.Memory);
+            x.AddGradient(dx);
+        }
+    }
+}
