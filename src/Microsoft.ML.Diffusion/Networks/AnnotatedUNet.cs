@@ -91,7 +91,7 @@ internal sealed class AnnotatedUNet : DenoisingNetwork
     public override NetworkEmbedding Embed(Tensor timesteps, Tensor? labels)
     {
         using Tensor activated = _condition.Embed(timesteps, labels);   // [M, E]
-        return new(LinearLayer.Apply(activated, [.. _blocks.Select(block => block.Projection!)]));
+        return LinearLayer.Apply(activated, [.. _blocks.Select(block => block.Projection!)]);
     }
 
     /// <inheritdoc/>

@@ -2,13 +2,14 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>What a block of a pass is told of timestep and class: a row for each image, or one for all.</summary>
 /// <param name="rows">FiLM's scales and then its shifts, or what is added.</param>
-internal sealed unsafe class HostRows(ImageRows rows)
+/// <param name="gradient">Where their gradients are added to, likewise; null: there is no way back.</param>
+internal sealed unsafe class HostRows(ImageRows rows, float* gradient)
 {
     /// <summary>FiLM's scales and then its shifts, or what is added.</summary>
     public ImageRows Rows => rows;
 
-    /// <summary>What is added to their gradient on the way back, likewise.</summary>
-    public float* Gradient { get; set; }
+    /// <summary>Where their gradients are added to, likewise; null: there is no way back.</summary>
+    public float* Gradient => gradient;
 }
 
 /// <summary>

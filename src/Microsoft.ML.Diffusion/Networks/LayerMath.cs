@@ -146,9 +146,9 @@ internal static class LayerMath
     private static Tensor? MultiplyRows(Tensor x, Tensor weight, Tensor bias)
     {
         using Tensor rows = x.reshape(-1, weight.shape[1]);
-        if (FusedProjections.TryApply(rows, [(weight, bias)]) is not [var product])
+        if (FusedProjections.TryApply(rows, [(weight, bias)]) is not { } product)
             return null;
-        using (product)
-            return product.reshape([.. x.shape[..^1], weight.shape[0]]);
+        using (product.Numbers)
+            return product.Numbers.reshape([.. x.shape[..^1], weight.shape[0]]);
     }
 }

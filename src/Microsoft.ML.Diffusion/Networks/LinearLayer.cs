@@ -31,9 +31,11 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     /// <summary>Runs layers that read the same rows.</summary>
     /// <param name="x">[M, C].</param>
     /// <param name="layers">The layers.</param>
-    /// <returns>[M, D] for each.</returns>
-    public static Tensor[] Apply(Tensor x, IReadOnlyList<LinearLayer> layers) =>
-        FusedProjections.TryApply(x, [.. layers.Select(layer => ((Tensor)layer._weight, (Tensor)layer._bias))]) ?? [.. layers.Select(layer => layer.forward(x))];
+    /// <returns>A row of each layer for each row; the caller disposes it.</returns>
+    public static NetworkEmbedding Apply(Tensor x, IReadOnlyList<LinearLayer> layers) =>
+        FusedProjections.TryApply(x, [.. layers.Select(layer => ((Tensor)layer._weight, (Tensor)layer._bias))]) is { } all
+            ? new(all, 0, all.Rows)
+            : new([.. layers.Select(layer => layer.forward(x))]);
 
     /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
     /// <param name="x">[N, C, H, W].</param>

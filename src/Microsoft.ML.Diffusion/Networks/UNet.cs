@@ -57,7 +57,7 @@ internal sealed partial class UNet : DenoisingNetwork
     public override NetworkEmbedding Embed(Tensor timesteps, Tensor? labels)
     {
         using Tensor activated = _condition.Embed(timesteps, labels);   // [M, E]
-        return new(LinearLayer.Apply(activated, [.. _down.Concat(_middle).Concat(_up).Select(stage => stage.Block.Projection)]));
+        return LinearLayer.Apply(activated, [.. _down.Concat(_middle).Concat(_up).Select(stage => stage.Block.Projection)]);
     }
 
     /// <inheritdoc/>
@@ -68,7 +68,7 @@ internal sealed partial class UNet : DenoisingNetwork
     private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
     {
         using Tensor entering = Centred(x);
-        if (HostNetwork.TryRun(this, entering, embedding.Projections) is { } output)
+        if (HostNetwork.TryRun(this, entering, embedding) is { } output)
             return output;
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
         using Tensor laidOut = ChannelsLast.Of(entering);

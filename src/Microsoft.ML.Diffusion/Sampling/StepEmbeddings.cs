@@ -94,8 +94,7 @@ internal sealed class StepEmbeddings : IDisposable
         using Tensor all = HostMemory.ToTensor(each, [each.Length], device);
         using Tensor? labels = _labels is null ? null : cat(Enumerable.Repeat(_labels, timesteps.Length).ToArray());
         NetworkEmbedding embedding = _network.Embed(all, labels);
-        foreach (Tensor projection in embedding.Projections)
-            projection.DetachFromDisposeScope();
+        embedding.DetachFromDisposeScope();
         return embedding;
     }
 

@@ -94,7 +94,7 @@ public sealed unsafe class FusedProjectionsTests
             parameter.grad = zeros_like(parameter);
         using (direct ? new ParameterMemory(narrow.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias])).Enter() : default)
         {
-            Tensor[] ys = FusedProjections.TryApply(leaf, narrow)!;
+            Tensor[] ys = FusedProjections.TryApply(leaf, narrow)!.Split(0, 6);
             Loss(ys.Select(y => y.to(float64))).backward();
         }
         for (int i = 0; i < layers.Length - 1; i++)
@@ -120,6 +120,30 @@ public sealed unsafe class FusedProjectionsTests
     }
 
     [TestMethod]
+    public void SomeRowsOfAllAreThoseOfEachLayer()
+    {
+        using var scope = NewDisposeScope();
+        Tensor x = KernelData.Draw(1, 6, 32).to(float32);
+        (Tensor Weight, Tensor Bias)[] layers = [.. Layers(32).Select(layer => (layer.Weight.detach().to(float32), layer.Bias.detach().to(float32)))];
+        ProjectedRows all = FusedProjections.TryApply(x, layers)!;
+        using var embedding = new NetworkEmbedding(all, 0, 6);
+        using NetworkEmbedding some = embedding.Slice(1, 4), fewer = some.Slice(2, 1), wide = fewer.As(float64);
+        for (int i = 0; i < layers.Length; i++)
+        {
+            AssertSame(embedding.Projections[i].narrow(0, 1, 4), some.Projections[i]);
+            AssertSame(embedding.Projections[i].narrow(0, 3, 1), fewer.Projections[i]);
+            AssertSame(fewer.Projections[i], wide.Projections[i].to(float32));
+            HostRows onHost = some.ToHost(null)[i];
+            Assert.IsTrue(onHost.Rows.IsPerImage);
+            Assert.AreEqual(some.Projections[i][0, 0].item<float>(), *onHost.Rows.Numbers);
+            Assert.IsFalse(fewer.ToHost(null)[i].Rows.IsPerImage);
+        }
+        Assert.AreEqual((1L, 4L), (fewer.Rows, some.Rows));
+        Assert.ThrowsExactly<ArgumentOutOfRangeException>(() => some.Slice(3, 2));
+        Assert.ThrowsExactly<ArgumentOutOfRangeException>(() => some.Slice(-1, 2));
+    }
+
+    [TestMethod]
     public void NoTensorIsLeftBehind()
     {
         using var scope = NewDisposeScope();
@@ -133,17 +157,17 @@ public sealed unsafe class FusedProjectionsTests
 
         void Run()
         {
-            Tensor[] ys = FusedProjections.TryApply(x, layers)!;
+            ProjectedRows all = FusedProjections.TryApply(x, layers)!;
+            Tensor[] ys = all.Split(0, 6);
             using (Tensor first = ys[0].sum())
             using (Tensor second = ys[1].sum())
             using (Tensor loss = first + second)
                 loss.backward();
-            foreach (Tensor y in ys)
+            foreach (Tensor y in (Tensor[])[.. ys, all.Numbers])
                 y.Dispose();
             KernelData.ClearGradients(layers.SelectMany(layer => (Tensor[])[layer.Weight, layer.Bias]).Append(x));
             using var untracked = no_grad();
-            foreach (Tensor y in FusedProjections.TryApply(x, layers)!)
-                y.Dispose();
+            FusedProjections.TryApply(x, layers)!.Numbers.Dispose();
         }
     }
 

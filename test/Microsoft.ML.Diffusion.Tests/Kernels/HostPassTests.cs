@@ -222,7 +222,7 @@ public sealed unsafe class HostPassTests
         Tensor factors = KernelData.Draw(4, x.shape), weight = (KernelData.Draw(5, channels) + 1).requires_grad_(), bias = KernelData.Draw(6, channels).requires_grad_();
         Tensor narrowRows = rows.detach().to(float32), dRows = zeros(rows.shape);
         Tensor narrowWeight = weight.detach().to(float32), narrowBias = bias.detach().to(float32), dWeight = zeros(channels), dBias = zeros(channels);
-        var told = new HostRows(ImageRows.Of(narrowRows)) { Gradient = HostMemory.Pointer(dRows) };
+        var told = new HostRows(ImageRows.Of(narrowRows), HostMemory.Pointer(dRows));
         var layer = new KnownLayer(
             new(null, null, HostMemory.Pointer(narrowWeight), HostMemory.Pointer(narrowBias)), new LayerMemory(null, null, HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias)));
         HostImages input = Images(pass, x), second = Images(pass, other);
