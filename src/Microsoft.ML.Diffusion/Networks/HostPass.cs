@@ -102,16 +102,13 @@ internal sealed unsafe partial class HostPass
         return mixed;
     }
 
-    /// <summary>Joins channels.</summary>
+    /// <summary>Joins channels, which lie where they were: for a norm or a 1x1 convolution.</summary>
     /// <param name="a">[N, H, W, A].</param>
     /// <param name="b">[N, H, W, B].</param>
     /// <returns>[N, H, W, A + B], to be disposed.</returns>
     public HostImages Join(HostImages a, HostImages b)
     {
-        HostImages y = New(a.Shape with { Channels = a.Shape.Channels + b.Shape.Channels });
-        if (_pool is null)
-            return y;
-        ImageKernel.Join(a.Memory, b.Memory, y.Memory);
+        HostImages y = HostImages.Join(a, b);
         y.Moments = ChannelMoments.Join(a.Moments, b.Moments);
         _steps?.Push(new JoinStep(a, b, y));
         return y;

@@ -37,12 +37,12 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
         if (UnitFor(x) is { } unit)
         {
             BFloat16Product.Apply(
-                unit, window.Outputs, window.Numbers, Outputs, x.Narrow, NarrowSourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Narrow, y.Narrow, moments);
+                unit, window.Outputs, window.Numbers, Outputs, NarrowOf(x), NarrowSourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Narrow, y.Narrow, moments);
         }
         else
         {
             LinearKernel.Apply(
-                window.Outputs, window.Numbers, Outputs, x.Floats, SourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Floats, y.Floats, moments);
+                window.Outputs, window.Numbers, Outputs, FloatsOf(x), SourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Floats, y.Floats, moments);
         }
         return sheet?.Merge();
     }
@@ -52,9 +52,9 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     {
         var window = WindowOf(x.Shape);
         if (UnitFor(x) is { } unit)
-            BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, x.Narrow, NarrowSourceOf(x, window, norm), dy.Narrow), dWeight, dBias);
+            BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, NarrowOf(x), NarrowSourceOf(x, window, norm), dy.Narrow), dWeight, dBias);
         else
-            LinearKernel.WeightGradient(window.Outputs, window.Numbers, Outputs, x.Floats, SourceOf(x, window, norm), dy.Floats, dWeight, dBias);
+            LinearKernel.WeightGradient(window.Outputs, window.Numbers, Outputs, FloatsOf(x), SourceOf(x, window, norm), dy.Floats, dWeight, dBias);
     }
 
     /// <inheritdoc/>
@@ -90,19 +90,27 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
             LinearKernel.Apply(window.Outputs, Outputs, window.Numbers, dy.Floats, null, weight, transposed: true, null, null, (float*)windows);
     }
 
+    private static float* FloatsOf(ImageMemory x) => x.Joined is null ? x.Floats : null;
+
+    private static ushort* NarrowOf(ImageMemory x) => x.Joined is null ? x.Narrow : null;
+
     private WindowSize WindowOf(ImageShape x) => new(x.Images, x.Height, x.Width, x.Channels, kernel, stride, before, after);
 
     private static RowSource? SourceOf(ImageMemory x, WindowSize window, NormBatch? norm)
     {
         if (norm is not null)
             return new NormRows(norm);
-        return window.IsPointwise ? null : new WindowRows(x.Floats, window);
+        if (window.IsPointwise)
+            return x.Joined is null ? null : new JoinedRows(x);
+        return new WindowRows(x.Floats, window);
     }
 
     private static BFloat16Rows? NarrowSourceOf(ImageMemory x, WindowSize window, NormBatch? norm)
     {
         if (norm is not null)
             return new BFloat16NormRows(norm);
-        return window.IsPointwise ? null : new BFloat16WindowRows(x.Narrow, window);
+        if (window.IsPointwise)
+            return x.Joined is null ? null : new BFloat16JoinedRows(x);
+        return new BFloat16WindowRows(x.Narrow, window);
     }
 }

@@ -278,11 +278,72 @@ public sealed unsafe class HostPassTests
         }
     }
 
-    /// <summary>Whether every operator of a pass is the one that a node of the graph runs: not where libtorch adds rows or takes means.</summary>
-    private static bool IsOfTheSameOperators(UNetOptions options) => options.Conditioning == TimestepConditioning.ScaleShift && options.ConvolutionalResampling;
+    /// <summary>
+    /// Whether every operator of a pass is the one that a node of the graph runs: not where libtorch adds rows or takes means, nor where the parts of joined channels fill shorter registers than all of them.
+    /// </summary>
+    private static bool IsOfTheSameOperators(UNetOptions options) =>
+        options.Conditioning == TimestepConditioning.ScaleShift && options.ConvolutionalResampling && options.ChannelMultipliers.All(multiplier => multiplier * options.BaseChannels % 16 == 0);
 
     /// <summary>Root mean square of the difference, as a share.</summary>
     private static double Distance(float[] a, float[] b) => Math.Sqrt(a.Zip(b).Sum(pair => Math.Pow(pair.First - pair.Second, 2)) / a.Sum(value => (double)value * value));
+
+    public static IEnumerable<object[]> Splits =>
+        from channels in (int[][])[[16, 32], [8, 24], [4, 20], [48, 16]]
+        from reader in (string[])["normed convolution", "product"]
+        select new object[] { channels[0], channels[1], reader };
+
+    [TestMethod]
+    [DynamicData(nameof(Splits))]
+    public void WhatReadsJoinedChannelsWhereTheyLieComputesWhatItDoesOfACopy(int first, int second, string reader)
+    {
+        using var scope = NewDisposeScope();
+        using var pool = new HostPool();
+        int all = first + second;
+        ImageOperator run = reader == "product" ? new ProductOperator(16) : new ConvolutionOperator(16, doubled: false);
+        Tensor a = KernelData.Draw(1, 2, 8, 8, first).to(float32), b = KernelData.Draw(2, 2, 8, 8, second).to(float32), dy = KernelData.Draw(3, 2, 8, 8, 16);
+        Tensor weight = KernelData.Draw(4, 16, 9, all).to(float32), bias = KernelData.Draw(5, 16).to(float32), scale = KernelData.Draw(6, all).to(float32), offset = KernelData.Draw(7, all).to(float32);
+        float[][] apart = Run(join: true), together = Run(join: false);
+        for (int i = 0; i < apart.Length; i++)
+            Assert.IsLessThan(1e-6, Distance(together[i], apart[i]), $"result {i}");
+        Assert.AreEqual(0, pool.Rented);
+
+        float[][] Run(bool join)
+        {
+            var pass = HostPass.Begin(pool, learns: true);
+            Tensor[] gradients = [zeros_like(weight), zeros_like(bias), zeros_like(scale), zeros_like(offset)];
+            var layer = new KnownLayer(
+                new(HostMemory.Pointer(weight), HostMemory.Pointer(bias), HostMemory.Pointer(scale), HostMemory.Pointer(offset)),
+                new LayerMemory(HostMemory.Pointer(gradients[0]), HostMemory.Pointer(gradients[1]), HostMemory.Pointer(gradients[2]), HostMemory.Pointer(gradients[3])));
+            HostImages x = Images(pass, a), other = Images(pass, b), input = join ? pass.Join(x, other) : Images(pass, cat([a, b], 3));
+            HostImages y = pass.Run(run, input, layer, reader == "product" ? null : new NormSettings(4, 1e-5, Silu: true));
+            Tensor result = Read(y);
+            using (HostImages gradient = Images(pass, dy))
+                pass.Backward(y, gradient);
+            Tensor[] ofInputs = join ? [TakenFrom(x), TakenFrom(other)] : Apart(TakenFrom(input));
+            foreach (HostImages images in (HostImages[])[x, other, input, y])
+                images.Dispose();
+            return [.. ((Tensor[])[result, .. ofInputs, .. gradients]).Select(tensor => tensor.contiguous().data<float>().ToArray())];
+        }
+
+        Tensor[] Apart(Tensor pixels) => [pixels.narrow(3, 0, first), pixels.narrow(3, first, second)];
+
+        static Tensor TakenFrom(HostImages images)
+        {
+            using HostImages gradient = images.TakeGradient()!;
+            return Read(gradient);
+        }
+    }
+
+    [TestMethod]
+    public void WhatCannotReadTwoPiecesSaysSo()
+    {
+        using var scope = NewDisposeScope();
+        using var pool = new HostPool();
+        var pass = HostPass.Begin(pool, learns: false);
+        HostImages x = Images(pass, KernelData.Draw(1, 1, 4, 4, 16)), joined = pass.Join(x, x);
+        var refusal = Assert.ThrowsExactly<InvalidOperationException>(() => pass.Double(joined));
+        Assert.Contains("two pieces", refusal.Message);
+    }
 
     private static HostImages Images(HostPass pass, Tensor pixels)
     {
@@ -296,7 +357,7 @@ public sealed unsafe class HostPassTests
     private static Tensor Read(HostImages images)
     {
         Tensor pixels = empty(images.Shape.Sizes);
-        Buffer.MemoryCopy(images.Memory.Numbers, HostMemory.Pointer(pixels), images.Shape.Bytes, images.Shape.Bytes);
+        images.Memory.Copy(0, (int)images.Shape.Pixels, HostMemory.Pointer(pixels));
         return pixels;
     }
 

@@ -12,7 +12,7 @@ internal sealed record NormSettings(int Groups, double Epsilon, bool Silu);
 /// </summary>
 internal sealed unsafe class NormBatch
 {
-    private readonly void* _x;
+    private readonly ImageMemory _x;
     private readonly bool _narrow;
     private readonly float* _weight;
     private readonly float* _bias;
@@ -32,13 +32,13 @@ internal sealed unsafe class NormBatch
     {
         (Images, Height, Width, Channels, _narrow) = x.Shape;
         Settings = settings;
-        _x = x.Numbers;
+        _x = x;
         _weight = weight;
         _bias = bias;
         _film = film.Numbers;
         _filmRow = film.IsPerImage ? 2 * Channels : 0;
         _statistics = statistics;
-        _lanes = Lanes.Dividing(Channels);
+        _lanes = x.Run<byte>(0, new(0, Channels)).Count is var together && together < Channels ? Math.Min(Lanes.Dividing(together), Lanes.Dividing(Channels - together)) : Lanes.Dividing(Channels);
     }
 
     public int Images { get; }
@@ -56,10 +56,10 @@ internal sealed unsafe class NormBatch
     /// <summary>Whether there is a kernel for so many channels.</summary>
     public static bool Takes(long channels) => Lanes.Dividing(channels) > 0;
 
-    /// <summary>The first pixel of an image.</summary>
+    /// <summary>Where some channels of an image's row lie together: the first of those that are wanted, one or more.</summary>
     /// <typeparam name="E">The batch's numbers.</typeparam>
-    public E* Image<E>(int image)
-        where E : unmanaged => (E*)_x + image * Pixels * Channels;
+    public ChannelRun<E> Run<E>(int image, int row, ChannelRange wanted)
+        where E : unmanaged => _x.Run<E>(image * Pixels + (nint)row * Width, wanted);
 
     /// <summary>The batch normalised, in float32, a row at a time.</summary>
     public PixelSource Source() => (_narrow, _lanes) switch
@@ -134,11 +134,11 @@ internal sealed unsafe class NormBatch
         {
             int here = Next(first, count, factor, offset);
             if (_lanes == 16)
-                Apply<Lanes512>(first, here, factor, offset, y);
+                Apply<Lanes512, WideElement<Lanes512>>(first, here, factor, offset, (WideElement<Lanes512>*)y);
             else if (_lanes == 8)
-                Apply<Lanes256>(first, here, factor, offset, y);
+                Apply<Lanes256, WideElement<Lanes256>>(first, here, factor, offset, (WideElement<Lanes256>*)y);
             else
-                Apply<Lanes128>(first, here, factor, offset, y);
+                Apply<Lanes128, WideElement<Lanes128>>(first, here, factor, offset, (WideElement<Lanes128>*)y);
             first += here;
             count -= here;
             y += (nint)here * Channels;
@@ -155,7 +155,7 @@ internal sealed unsafe class NormBatch
         while (count > 0)
         {
             int here = Next(first, count, factor, offset);
-            NormKernel<Lanes512, NarrowElement>.Apply((NarrowElement*)_x + first * Channels, here, Channels, Channels, factor, offset, Settings.Silu, (NarrowElement*)y, Channels);
+            Apply<Lanes512, NarrowElement>(first, here, factor, offset, (NarrowElement*)y);
             first += here;
             count -= here;
             y += (nint)here * Channels;
@@ -224,7 +224,12 @@ internal sealed unsafe class NormBatch
         where E : unmanaged, IElement<E, L>
     {
         float* moments = KernelMemory.Own(2 * Channels);
-        NormKernel<L, E>.Moments((E*)_x + image * Pixels * Channels, Pixels, Channels, Channels, moments, moments + Channels);
+        for (int c = 0; c < Channels;)
+        {
+            var run = Run<E>(image, 0, new(c, Channels));
+            NormKernel<L, E>.Moments(run.First, Pixels, run.Count, run.Stride, moments + c, moments + Channels + c);
+            c += run.Count;
+        }
         MeasureGroups(image, new(moments, 2 * Channels));
     }
 
@@ -249,9 +254,17 @@ internal sealed unsafe class NormBatch
         }
     }
 
-    private void Apply<L>(nint first, int count, float* factor, float* offset, float* y)
-        where L : unmanaged, ILanes<L> =>
-        NormKernel<L, WideElement<L>>.Apply((WideElement<L>*)_x + first * Channels, count, Channels, Channels, factor, offset, Settings.Silu, (WideElement<L>*)y, Channels);
+    private void Apply<L, E>(nint first, int count, float* factor, float* offset, E* y)
+        where L : unmanaged, ILanes<L>
+        where E : unmanaged, IElement<E, L>
+    {
+        for (int c = 0; c < Channels;)
+        {
+            var run = _x.Run<E>(first, new(c, Channels));
+            NormKernel<L, E>.Apply(run.First, count, run.Count, run.Stride, factor + c, offset + c, Settings.Silu, y + c, Channels);
+            c += run.Count;
+        }
+    }
 
     private void Backward<L, E>(int image, E* gradient, float* sums, float* products)
         where L : unmanaged, ILanes<L>
@@ -266,9 +279,10 @@ internal sealed unsafe class NormBatch
             new Span<float>(mean + group * width, width).Fill(statistics[group]);
             new Span<float>(inverse + group * width, width).Fill(statistics[Settings.Groups + group]);
         }
-        nint first = image * Pixels * Channels;
+        var front = Run<E>(image, 0, new(0, Channels));
+        var back = front.Count < Channels ? Run<E>(image, 0, new(front.Count, Channels)) : default;
         NormKernel<L, E>.Backward(
-            (E*)_x + first, gradient + first, Pixels, new(factor, offset, mean, inverse, Channels), Settings.Groups, Settings.Silu,
+            front, back, gradient + image * Pixels * Channels, Pixels, new(factor, offset, mean, inverse, Channels), Settings.Groups, Settings.Silu,
             sums + (nint)image * Channels, products + (nint)image * Channels, inverse + Channels);
     }
 

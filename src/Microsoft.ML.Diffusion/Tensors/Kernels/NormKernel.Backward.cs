@@ -8,7 +8,8 @@ internal static unsafe partial class NormKernel<L, E>
     /// Takes a gradient back: dy to dz through SiLU, z = x·factor + offset; then to dx = r·(f·dz − Σf·dz/M − n(x)·Σf·dz·n(x)/M),
     /// sums over the M numbers of a group (Wu and He 2018). What the parameters' gradients are made of falls out on the way.
     /// </summary>
-    /// <param name="x">[pixels, channels].</param>
+    /// <param name="front">The first channels of x.</param>
+    /// <param name="back">Those that follow, where they lie by themselves.</param>
     /// <param name="gradient">[pixels, channels]: dy, replaced by dx.</param>
     /// <param name="pixels">Their number.</param>
     /// <param name="forward">What the way forth did to each channel.</param>
@@ -18,10 +19,13 @@ internal static unsafe partial class NormKernel<L, E>
     /// <param name="products">Written: [channels], Σ dz·n(x), n being the norm without weight and bias.</param>
     /// <param name="scratch">[2·channels].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Backward(E* x, E* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
+    public static void Backward(
+        ChannelRun<E> front, ChannelRun<E> back, E* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
     {
-        int channels = forward.Channels;
-        BackThroughActivation(x, gradient, pixels, forward, silu, sums, products);
+        int channels = forward.Channels, split = front.Count;
+        BackThroughActivation(front, gradient, channels, pixels, forward, silu, sums, products);
+        if (back.Count > 0)
+            BackThroughActivation(back, gradient + split, channels, pixels, forward.From(split), silu, sums + split, products + split);
 
         int width = channels / groups;
         double count = (double)pixels * width;
@@ -38,24 +42,33 @@ internal static unsafe partial class NormKernel<L, E>
             new Span<float>(slope + first, width).Fill((float)(-inverse * product / count));
             new Span<float>(constant + first, width).Fill((float)((forward.Mean[first] * inverse * product - sum) / count));
         }
-        int done = AreNarrow ? BackThroughNormInTwos(x, gradient, pixels, forward, slope, constant) : 0;
-        for (; pixels > 0; pixels--, x += channels, gradient += channels)
+        BackThroughNorm(front, gradient, channels, pixels, forward, slope, constant);
+        if (back.Count > 0)
+            BackThroughNorm(back, gradient + split, channels, pixels, forward.From(split), slope + split, constant + split);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void BackThroughNorm(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, float* slope, float* constant)
+    {
+        int done = AreNarrow ? BackThroughNormInTwos(x, gradient, stride, pixels, forward, slope, constant) : 0;
+        E* from = x.First;
+        for (; pixels > 0 && done < x.Count; pixels--, from += x.Stride, gradient += stride)
         {
-            for (int c = done; c < channels; c += L.Count)
-                E.Store(L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(x + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
+            for (int c = done; c < x.Count; c += L.Count)
+                E.Store(L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(from + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void BackThroughActivation(E* x, E* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
+    private static void BackThroughActivation(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
     {
-        int channels = forward.Channels;
-        for (int c = AreNarrow ? BackThroughActivationInTwos(x, gradient, pixels, forward, silu, sums, products) : 0; c < channels; c += L.Count)
+        int channels = x.Count, xStride = x.Stride;
+        for (int c = AreNarrow ? BackThroughActivationInTwos(x, gradient, stride, pixels, forward, silu, sums, products) : 0; c < channels; c += L.Count)
         {
             L factor = L.Load(forward.Factor + c), offset = L.Load(forward.Offset + c), mean = L.Load(forward.Mean + c);
             L total = default, correlated = default, one = L.All(1);
-            E* from = x + c, to = gradient + c;
-            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            E* from = x.First + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
             {
                 L value = E.Load(from), dz = E.Load(to);
                 if (silu)
@@ -75,17 +88,17 @@ internal static unsafe partial class NormKernel<L, E>
     /// <summary>The same, two registers of channels at a time.</summary>
     /// <returns>How many channels are done.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int BackThroughActivationInTwos(E* x, E* gradient, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
+    private static int BackThroughActivationInTwos(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, bool silu, float* sums, float* products)
     {
-        int channels = forward.Channels, c = 0;
+        int channels = x.Count, xStride = x.Stride, c = 0;
         for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
         {
             var (factor0, factor1) = E.Ordered(forward.Factor + c);
             var (offset0, offset1) = E.Ordered(forward.Offset + c);
             var (mean0, mean1) = E.Ordered(forward.Mean + c);
             L total0 = default, total1 = default, correlated0 = default, correlated1 = default, one = L.All(1);
-            E* from = x + c, to = gradient + c;
-            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            E* from = x.First + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
             {
                 var (value0, value1) = E.LoadTwo(from);
                 var (dz0, dz1) = E.LoadTwo(to);
@@ -111,16 +124,16 @@ internal static unsafe partial class NormKernel<L, E>
     /// <summary>dz to dx, two registers of channels of all pixels before the next two.</summary>
     /// <returns>How many channels are done.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int BackThroughNormInTwos(E* x, E* gradient, nint pixels, in NormCoefficients forward, float* slope, float* constant)
+    private static int BackThroughNormInTwos(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, float* slope, float* constant)
     {
-        int channels = forward.Channels, c = 0;
+        int channels = x.Count, xStride = x.Stride, c = 0;
         for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
         {
             var (factor0, factor1) = E.Ordered(forward.Factor + c);
             var (slope0, slope1) = E.Ordered(slope + c);
             var (constant0, constant1) = E.Ordered(constant + c);
-            E* from = x + c, to = gradient + c;
-            for (nint i = 0; i < pixels; i++, from += channels, to += channels)
+            E* from = x.First + c, to = gradient + c;
+            for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
             {
                 var (x0, x1) = E.LoadTwo(from);
                 var (dz0, dz1) = E.LoadTwo(to);
@@ -148,4 +161,7 @@ internal readonly unsafe struct NormCoefficients(float* factor, float* offset, f
     public float* Inverse { get; } = inverse;
 
     public int Channels { get; } = channels;
+
+    /// <summary>Those from a channel on.</summary>
+    public NormCoefficients From(int first) => new(Factor + first, Offset + first, Mean + first, Inverse + first, Channels - first);
 }

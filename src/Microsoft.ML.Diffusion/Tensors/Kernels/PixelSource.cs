@@ -118,6 +118,14 @@ internal sealed unsafe class NormSource<L, E>(NormBatch norm) : PixelSource
     public override void Begin(int image, ChannelRange channels, float* room) => norm.Factors(image, channels, room, room + MostChannels);
 
     /// <inheritdoc/>
-    public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride) => NormKernel<L, E>.Apply(
-        norm.Image<E>(image) + (nint)row * norm.Width * norm.Channels + range.First, norm.Width, range.Count, norm.Channels, room, room + MostChannels, norm.Settings.Silu, (WideElement<L>*)to, stride);
+    public override void Read(int image, int row, ChannelRange range, float* room, float* to, int stride)
+    {
+        for (int at = 0; at < range.Count;)
+        {
+            var run = norm.Run<E>(image, row, range with { First = range.First + at });
+            NormKernel<L, E>.Apply(
+                run.First, norm.Width, run.Count, run.Stride, room + at, room + MostChannels + at, norm.Settings.Silu, (WideElement<L>*)to + at, stride);
+            at += run.Count;
+        }
+    }
 }

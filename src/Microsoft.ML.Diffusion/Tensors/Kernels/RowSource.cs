@@ -20,6 +20,14 @@ internal sealed unsafe class NormRows(NormBatch norm) : RowSource
     public override void Read(nint first, int count, float* to) => norm.Apply(first, count, to);
 }
 
+/// <summary>The pixels of a batch that lies in two pieces.</summary>
+/// <param name="x">[N, H, W, C].</param>
+internal sealed unsafe class JoinedRows(ImageMemory x) : RowSource
+{
+    /// <inheritdoc/>
+    public override void Read(nint first, int count, float* to) => x.Copy(first, count, to);
+}
+
 /// <summary>For each output of a strided convolution the pixels that it sees, side by side; zero outside the image.</summary>
 /// <param name="pixels">[N, H, W, C].</param>
 /// <param name="size">The sizes.</param>

@@ -78,9 +78,14 @@ internal sealed unsafe class BFloat16Norm(NormBatch norm) : BFloat16Source
     /// <inheritdoc/>
     public override void Read(int image, int row, ChannelRange wanted, float* room, ushort* to)
     {
-        var from = norm.Image<NarrowElement>(image) + (nint)row * norm.Width * norm.Channels + wanted.First;
-        float* factor = room + wanted.First, offset = factor + norm.Channels;
-        NormKernel<Lanes512, NarrowElement>.Apply(from, norm.Width, wanted.Count, norm.Channels, factor, offset, norm.Settings.Silu, (NarrowElement*)to, wanted.Count);
+        for (int first = wanted.First; first < wanted.End;)
+        {
+            var run = norm.Run<NarrowElement>(image, row, wanted with { First = first });
+            float* factor = room + first, offset = factor + norm.Channels;
+            NormKernel<Lanes512, NarrowElement>.Apply(
+                run.First, norm.Width, run.Count, run.Stride, factor, offset, norm.Settings.Silu, (NarrowElement*)to + first - wanted.First, wanted.Count);
+            first += run.Count;
+        }
     }
 }
 
@@ -100,6 +105,14 @@ internal sealed unsafe class BFloat16NormRows(NormBatch norm) : BFloat16Rows
 {
     /// <inheritdoc/>
     public override void Read(nint first, int count, ushort* to) => norm.Apply(first, count, to);
+}
+
+/// <summary>The pixels of a batch that lies in two pieces.</summary>
+/// <param name="x">[N, H, W, C].</param>
+internal sealed unsafe class BFloat16JoinedRows(ImageMemory x) : BFloat16Rows
+{
+    /// <inheritdoc/>
+    public override void Read(nint first, int count, ushort* to) => x.Copy(first, count, to);
 }
 
 /// <summary>For each output of a strided convolution the pixels that it sees, side by side; zero outside the image.</summary>
