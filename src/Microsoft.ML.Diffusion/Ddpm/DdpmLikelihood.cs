@@ -20,6 +20,8 @@ internal static class DdpmLikelihood
         var (ddpm, prepared) = Find(model, data);
         using var lease = ddpm.Model.Acquire();
         using var cores = DeviceSelection.Enter(ddpm.Model.Device, ComputePrecision.Full);
+        using var parameters = new ParameterMemory(ddpm.Model.Network.parameters());
+        using var known = parameters.Enter();
         var info = ddpm.Model.Info;
         using var whole = new GaussianDiffusion(ddpm.Model.Schedule, info.Prediction, info.Variance);
         if (options.Steps is not { } steps || steps >= whole.Timesteps)
