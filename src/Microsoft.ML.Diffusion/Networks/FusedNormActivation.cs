@@ -62,7 +62,7 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
         var norm = new NormBatch(
             ImageMemory.Of(x.permute(0, 2, 3, 1)), HostMemory.Pointer(weight), HostMemory.Pointer(bias), ImageRows.Of(film?.contiguous()), HostMemory.Pointer(saved[4]), settings);
         Tensor dx = given.permute(0, 2, 3, 1).contiguous().clone();
-        var gradients = NormGradients.Compute(norm, HostMemory.Pointer(dx), film);
+        var gradients = NormGradients.Compute(norm, ImageMemory.Of(dx), film);
         return ReturnedGradients.Pass([dx.permute(0, 3, 1, 2), .. gradients, null, null]);
     }
 

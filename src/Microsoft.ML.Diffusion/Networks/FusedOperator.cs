@@ -84,7 +84,7 @@ internal sealed unsafe class FusedOperator : autograd.SingleTensorFunction<Fused
             dx = empty(x.Shape.Sizes, x.Shape.Type);
             run.InputGradient(layer.Memory.Weight, dy, ImageMemory.Of(dx));
             if (norm is not null)
-                ofNorm = NormGradients.Compute(norm, HostMemory.Pointer(dx), film, known);
+                ofNorm = NormGradients.Compute(norm, ImageMemory.Of(dx), film, known);
         }
         return ReturnedGradients.Pass([dx?.permute(0, 3, 1, 2), dWeight, dBias, settings.HasAddend ? given.alias() : null, .. ofNorm, null]);
 

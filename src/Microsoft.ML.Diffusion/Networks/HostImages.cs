@@ -57,6 +57,9 @@ internal sealed unsafe class HostImages : IDisposable
             SumKernel.AddOnAllCores(gradient.Memory, _gradient.Memory);
     }
 
+    /// <summary>The images that they join, of whose gradients theirs is made; empty: they lie in one piece.</summary>
+    public IReadOnlyList<HostImages> Parts => _parts;
+
     /// <summary>Hands their gradient over, to be disposed; null where nobody added to it.</summary>
     public HostImages? TakeGradient()
     {

@@ -11,6 +11,24 @@ internal sealed unsafe partial class HostPass
         public abstract void Backward(HostPass pass);
     }
 
+    /// <summary>Takes a gradient back through a norm and adds it to that of the norm's images, in the same pass over memory; joined images get theirs in pieces.</summary>
+    private static void BackThroughNorm(HostPass pass, MeasuredNorm norm, HostImages x, HostImages gradient, LayerMemory gradients, HostRows? film)
+    {
+        float* dFilm = film is null ? null : film.Gradient;
+        using HostImages? others = x.TakeGradient();
+        ImageMemory added = others?.Memory ?? default;
+        if (x.Parts is not [var a, var b])
+        {
+            NormGradients.Add(norm.Batch, gradient.Memory, added, gradient.Memory, gradients.NormWeight, gradients.NormBias, dFilm);
+            x.AddGradient(gradient);
+            return;
+        }
+        using HostImages da = pass.New(a.Shape), db = pass.New(b.Shape);
+        NormGradients.Add(norm.Batch, gradient.Memory, added, ImageMemory.Join(da.Memory, db.Memory), gradients.NormWeight, gradients.NormBias, dFilm);
+        a.AddGradient(da);
+        b.AddGradient(db);
+    }
+
     private sealed class OperatorStep(ImageOperator run, HostImages x, HostImages y, HostImages? addend, KnownLayer layer, MeasuredNorm? norm, HostRows? film) : HostStep
     {
         public override void Backward(HostPass pass)
@@ -28,11 +46,12 @@ internal sealed unsafe partial class HostPass
             run.AddParameterGradients(x.Memory, norm?.Batch, dy.Memory, gradients);
             if (norm is not null || x.NeedsGradient)
             {
-                using HostImages dx = pass.New(x.Shape);
-                run.InputGradient(layer.Numbers.Weight, dy.Memory, dx.Memory);
-                if (norm is not null)
-                    NormGradients.Add(norm.Batch, dx.Memory.Numbers, gradients.NormWeight, gradients.NormBias, film is null ? null : film.Gradient);
-                x.AddGradient(dx);
+                using HostImages behind = pass.New(x.Shape);
+                run.InputGradient(layer.Numbers.Weight, dy.Memory, behind.Memory);
+                if (norm is null)
+                    x.AddGradient(behind);
+                else
+                    BackThroughNorm(pass, norm, x, behind, gradients, film);
             }
             addend?.AddGradient(dy);
         }
@@ -46,9 +65,7 @@ internal sealed unsafe partial class HostPass
             using HostImages? dy = y.TakeGradient();
             if (dy is not null)
             {
-                LayerMemory gradients = layer.Gradients!.Value;
-                NormGradients.Add(norm.Batch, dy.Memory.Numbers, gradients.NormWeight, gradients.NormBias, film is null ? null : film.Gradient);
-                x.AddGradient(dy);
+                BackThroughNorm(pass, norm, x, dy, layer.Gradients!.Value, film);
             }
             norm.Return(pass.Pool);
         }

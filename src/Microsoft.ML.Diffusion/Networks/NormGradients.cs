@@ -8,15 +8,17 @@ internal static unsafe class NormGradients
 
     /// <summary>Takes a gradient back through a norm, into memory.</summary>
     /// <param name="norm">The norm.</param>
-    /// <param name="gradient">[N, H, W, C] in the images' type: dy, replaced by dx.</param>
+    /// <param name="gradient">[N, H, W, C] in the images' type: dy; overwritten.</param>
+    /// <param name="added">[N, H, W, C], added to dx; or none.</param>
+    /// <param name="dx">[N, H, W, C], written, in as many pieces as the norm's images; may be where one of the others is.</param>
     /// <param name="dWeight">[C], added to.</param>
     /// <param name="dBias">[C], added to.</param>
     /// <param name="dFilm">[N or 1, 2C], added to; null without FiLM.</param>
-    public static void Add(NormBatch norm, void* gradient, float* dWeight, float* dBias, float* dFilm)
+    public static void Add(NormBatch norm, ImageMemory gradient, ImageMemory added, ImageMemory dx, float* dWeight, float* dBias, float* dFilm)
     {
         nint count = (nint)norm.Images * norm.Channels;
         float* sums = KernelMemory.Sums(2 * count), products = sums + count;
-        norm.Backward(gradient, sums, products);
+        norm.Backward(gradient, added, dx, sums, products);
         norm.AddParameterGradients(sums, products, dWeight, dBias, dFilm);
     }
 
@@ -26,17 +28,17 @@ internal static unsafe class NormGradients
     /// <param name="film">[N or 1, 2C] or null.</param>
     /// <param name="known">Where the parameters' gradients are added to; null: they are returned.</param>
     /// <returns>Those of weight, bias and film, null where they were added to the parameter's own; in the current scope.</returns>
-    public static Tensor?[] Compute(NormBatch norm, void* gradient, Tensor? film, LayerMemory? known = null)
+    public static Tensor?[] Compute(NormBatch norm, ImageMemory gradient, Tensor? film, LayerMemory? known = null)
     {
         Tensor? dFilm = film is null ? null : zeros(film.shape, float32);
         float* ofFilm = HostMemory.PointerOrNull(dFilm);
         if (known is { } direct)
         {
-            Add(norm, gradient, direct.NormWeight, direct.NormBias, ofFilm);
+            Add(norm, gradient, default, gradient, direct.NormWeight, direct.NormBias, ofFilm);
             return [null, null, dFilm];
         }
         Tensor dWeight = zeros(norm.Channels, float32), dBias = zeros(norm.Channels, float32);
-        Add(norm, gradient, HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias), ofFilm);
+        Add(norm, gradient, default, gradient, HostMemory.Pointer(dWeight), HostMemory.Pointer(dBias), ofFilm);
         return [dWeight, dBias, dFilm];
     }
 }

@@ -163,19 +163,21 @@ internal sealed unsafe class NormBatch
     }
 
     /// <summary>Takes the gradient of the result back to the input.</summary>
-    /// <param name="gradient">[N, H, W, C] in the batch's type: dy, replaced by dx.</param>
+    /// <param name="gradient">[N, H, W, C] in the batch's type: dy; overwritten.</param>
+    /// <param name="added">[N, H, W, C], added to dx; or none.</param>
+    /// <param name="dx">[N, H, W, C], written, in as many pieces as the batch; may be where one of the others is.</param>
     /// <param name="sums">[N, C], written: Σ dz over an image's pixels.</param>
     /// <param name="products">[N, C], written: Σ dz·n(x) over an image's pixels.</param>
-    public void Backward(void* gradient, float* sums, float* products) => Cores.Run(Images, image =>
+    public void Backward(ImageMemory gradient, ImageMemory added, ImageMemory dx, float* sums, float* products) => Cores.Run(Images, image =>
     {
         if (_narrow)
-            Backward<Lanes512, NarrowElement>(image, (NarrowElement*)gradient, sums, products);
+            Backward<Lanes512, NarrowElement>(image, gradient, added, dx, sums, products);
         else if (_lanes == 16)
-            Backward<Lanes512, WideElement<Lanes512>>(image, (WideElement<Lanes512>*)gradient, sums, products);
+            Backward<Lanes512, WideElement<Lanes512>>(image, gradient, added, dx, sums, products);
         else if (_lanes == 8)
-            Backward<Lanes256, WideElement<Lanes256>>(image, (WideElement<Lanes256>*)gradient, sums, products);
+            Backward<Lanes256, WideElement<Lanes256>>(image, gradient, added, dx, sums, products);
         else
-            Backward<Lanes128, WideElement<Lanes128>>(image, (WideElement<Lanes128>*)gradient, sums, products);
+            Backward<Lanes128, WideElement<Lanes128>>(image, gradient, added, dx, sums, products);
     });
 
     /// <summary>Adds up the gradients of the parameters, from those sums.</summary>
@@ -266,7 +268,7 @@ internal sealed unsafe class NormBatch
         }
     }
 
-    private void Backward<L, E>(int image, E* gradient, float* sums, float* products)
+    private void Backward<L, E>(int image, ImageMemory gradient, ImageMemory added, ImageMemory dx, float* sums, float* products)
         where L : unmanaged, ILanes<L>
         where E : unmanaged, IElement<E, L>
     {
@@ -279,11 +281,14 @@ internal sealed unsafe class NormBatch
             new Span<float>(mean + group * width, width).Fill(statistics[group]);
             new Span<float>(inverse + group * width, width).Fill(statistics[Settings.Groups + group]);
         }
-        var front = Run<E>(image, 0, new(0, Channels));
-        var back = front.Count < Channels ? Run<E>(image, 0, new(front.Count, Channels)) : default;
+        nint pixel = image * Pixels;
+        var front = _x.Run<E>(pixel, new(0, Channels));
+        ChannelRange rest = new(front.Count, Channels);
+        E* other = added.Numbers is null ? null : (E*)added.Numbers + pixel * Channels;
+        GradientPlace<E> to = new(dx.Run<E>(pixel, new(0, Channels)), rest.Count > 0 ? dx.Run<E>(pixel, rest) : default, other);
         NormKernel<L, E>.Backward(
-            front, back, gradient + image * Pixels * Channels, Pixels, new(factor, offset, mean, inverse, Channels), Settings.Groups, Settings.Silu,
-            sums + (nint)image * Channels, products + (nint)image * Channels, inverse + Channels);
+            front, rest.Count > 0 ? _x.Run<E>(pixel, rest) : default, (E*)gradient.Numbers + pixel * Channels, to, Pixels, new(factor, offset, mean, inverse, Channels),
+            Settings.Groups, Settings.Silu, sums + (nint)image * Channels, products + (nint)image * Channels, inverse + Channels);
     }
 
     /// <summary>The factors of the image that a pixel lies in.</summary>

@@ -10,7 +10,8 @@ internal static unsafe partial class NormKernel<L, E>
     /// </summary>
     /// <param name="front">The first channels of x.</param>
     /// <param name="back">Those that follow, where they lie by themselves.</param>
-    /// <param name="gradient">[pixels, channels]: dy, replaced by dx.</param>
+    /// <param name="gradient">[pixels, channels]: dy; overwritten.</param>
+    /// <param name="to">Where dx goes: in the place of dy, or in one or two of its own, divided as x is.</param>
     /// <param name="pixels">Their number.</param>
     /// <param name="forward">What the way forth did to each channel.</param>
     /// <param name="groups">Groups of the norm.</param>
@@ -20,7 +21,7 @@ internal static unsafe partial class NormKernel<L, E>
     /// <param name="scratch">[2·channels].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Backward(
-        ChannelRun<E> front, ChannelRun<E> back, E* gradient, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
+        ChannelRun<E> front, ChannelRun<E> back, E* gradient, in GradientPlace<E> to, nint pixels, in NormCoefficients forward, int groups, bool silu, float* sums, float* products, float* scratch)
     {
         int channels = forward.Channels, split = front.Count;
         BackThroughActivation(front, gradient, channels, pixels, forward, silu, sums, products);
@@ -42,20 +43,25 @@ internal static unsafe partial class NormKernel<L, E>
             new Span<float>(slope + first, width).Fill((float)(-inverse * product / count));
             new Span<float>(constant + first, width).Fill((float)((forward.Mean[first] * inverse * product - sum) / count));
         }
-        BackThroughNorm(front, gradient, channels, pixels, forward, slope, constant);
+        BackThroughNorm(front, gradient, to.Added, channels, to.Front, pixels, forward, slope, constant);
         if (back.Count > 0)
-            BackThroughNorm(back, gradient + split, channels, pixels, forward.From(split), slope + split, constant + split);
+            BackThroughNorm(back, gradient + split, to.Added is null ? null : to.Added + split, channels, to.Back, pixels, forward.From(split), slope + split, constant + split);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void BackThroughNorm(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, float* slope, float* constant)
+    private static void BackThroughNorm(ChannelRun<E> x, E* gradient, E* added, int stride, ChannelRun<E> to, nint pixels, in NormCoefficients forward, float* slope, float* constant)
     {
-        int done = AreNarrow ? BackThroughNormInTwos(x, gradient, stride, pixels, forward, slope, constant) : 0;
-        E* from = x.First;
-        for (; pixels > 0 && done < x.Count; pixels--, from += x.Stride, gradient += stride)
+        int done = AreNarrow ? BackThroughNormInTwos(x, gradient, added, stride, to, pixels, forward, slope, constant) : 0;
+        E* from = x.First, into = to.First;
+        for (; pixels > 0 && done < x.Count; pixels--, from += x.Stride, gradient += stride, into += to.Stride)
         {
             for (int c = done; c < x.Count; c += L.Count)
-                E.Store(L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(from + c), L.Load(slope + c), L.Load(constant + c))), gradient + c);
+            {
+                L dx = L.Fma(E.Load(gradient + c), L.Load(forward.Factor + c), L.Fma(E.Load(from + c), L.Load(slope + c), L.Load(constant + c)));
+                E.Store(added is null ? dx : dx + E.Load(added + c), into + c);
+            }
+            if (added is not null)
+                added += stride;
         }
     }
 
@@ -100,6 +106,8 @@ internal static unsafe partial class NormKernel<L, E>
             E* from = x.First + c, to = gradient + c;
             for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
             {
+                Lanes.Prefetch(from + PixelsAheadInTwos * xStride);
+                Lanes.Prefetch(to + PixelsAheadInTwos * stride);
                 var (value0, value1) = E.LoadTwo(from);
                 var (dz0, dz1) = E.LoadTwo(to);
                 if (silu)
@@ -124,24 +132,51 @@ internal static unsafe partial class NormKernel<L, E>
     /// <summary>dz to dx, two registers of channels of all pixels before the next two.</summary>
     /// <returns>How many channels are done.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int BackThroughNormInTwos(ChannelRun<E> x, E* gradient, int stride, nint pixels, in NormCoefficients forward, float* slope, float* constant)
+    private static int BackThroughNormInTwos(
+        ChannelRun<E> x, E* gradient, E* added, int stride, ChannelRun<E> to, nint pixels, in NormCoefficients forward, float* slope, float* constant)
     {
-        int channels = x.Count, xStride = x.Stride, c = 0;
+        int channels = x.Count, xStride = x.Stride, toStride = to.Stride, addedStride = added is null ? 0 : stride, c = 0;
         for (; c + 2 * L.Count <= channels; c += 2 * L.Count)
         {
             var (factor0, factor1) = E.Ordered(forward.Factor + c);
             var (slope0, slope1) = E.Ordered(slope + c);
             var (constant0, constant1) = E.Ordered(constant + c);
-            E* from = x.First + c, to = gradient + c;
-            for (nint i = 0; i < pixels; i++, from += xStride, to += stride)
+            E* from = x.First + c, dz = gradient + c, other = added + c, into = to.First + c;
+            for (nint i = 0; i < pixels; i++, from += xStride, dz += stride, other += addedStride, into += toStride)
             {
                 var (x0, x1) = E.LoadTwo(from);
-                var (dz0, dz1) = E.LoadTwo(to);
-                E.StoreTwo(L.Fma(dz0, factor0, L.Fma(x0, slope0, constant0)), L.Fma(dz1, factor1, L.Fma(x1, slope1, constant1)), to);
+                var (dz0, dz1) = E.LoadTwo(dz);
+                L dx0 = L.Fma(dz0, factor0, L.Fma(x0, slope0, constant0)), dx1 = L.Fma(dz1, factor1, L.Fma(x1, slope1, constant1));
+                if (added is not null)
+                {
+                    Lanes.Prefetch(other + PixelsAheadInTwos * addedStride);
+                    var (other0, other1) = E.LoadTwo(other);
+                    dx0 += other0;
+                    dx1 += other1;
+                }
+                E.StoreTwo(dx0, dx1, into);
             }
         }
         return c;
     }
+}
+
+/// <summary>Where the gradient of an image before its norm goes.</summary>
+/// <param name="front">The first channels.</param>
+/// <param name="back">Those that follow, where they lie by themselves.</param>
+/// <param name="added">[pixels, channels], added to it; or null. May be where it goes.</param>
+/// <typeparam name="E">The images' numbers.</typeparam>
+internal readonly unsafe struct GradientPlace<E>(ChannelRun<E> front, ChannelRun<E> back, E* added)
+    where E : unmanaged
+{
+    /// <summary>The first channels.</summary>
+    public ChannelRun<E> Front => front;
+
+    /// <summary>Those that follow, where they lie by themselves.</summary>
+    public ChannelRun<E> Back => back;
+
+    /// <summary>Added to it; or null.</summary>
+    public E* Added => added;
 }
 
 /// <summary>What the way forth did to each channel of an image: z = x·factor + offset, the norm being (x − mean)·inverse.</summary>
