@@ -52,7 +52,7 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     {
         var window = WindowOf(x.Shape);
         if (UnitFor(x) is { } unit)
-            BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, NarrowOf(x), NarrowSourceOf(x, window, norm), dy.Narrow), dWeight, dBias);
+            BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, x, x.Joined is null ? NarrowSourceOf(x, window, norm) : null, dy.Narrow), dWeight, dBias);
         else
             LinearKernel.WeightGradient(window.Outputs, window.Numbers, Outputs, FloatsOf(x), SourceOf(x, window, norm), dy.Floats, dWeight, dBias);
     }

@@ -485,7 +485,7 @@ public sealed unsafe class BFloat16KernelTests
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
     {
         fixed (ushort* px = Narrow(x), pdy = Narrow(dy))
-            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
+            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new ArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
     }
 
     private static (float[] DWeight, float[]? DBias) Add(string unit, GradientPieces pieces, bool bias) =>

@@ -144,7 +144,7 @@ internal unsafe interface IWinogradGradient<L> : IWinogradPoints<L>
     /// <param name="tiles">Rows, an even number.</param>
     static abstract void Pack(float* v, nint stride, int channels, int tiles);
 
-    /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, added to one half's sums.</summary>
+    /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, one half's sums.</summary>
     /// <param name="dy">The half's matrices of the gradient, [tiles, outputs], after <see cref="Pack"/>.</param>
     /// <param name="dyStride">From one to the next.</param>
     /// <param name="outputs">Columns of them.</param>
@@ -153,10 +153,11 @@ internal unsafe interface IWinogradGradient<L> : IWinogradPoints<L>
     /// <param name="x">The half's matrices of pixels, [tiles, inputs], likewise.</param>
     /// <param name="xStride">From one to the next.</param>
     /// <param name="inputs">Columns of them.</param>
-    /// <param name="sums">[count, inputs] for each matrix, added to.</param>
+    /// <param name="sums">[count, inputs] for each matrix.</param>
     /// <param name="sumStride">From one to the next.</param>
     /// <param name="tiles">An even number.</param>
-    void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles);
+    /// <param name="add">Whether they are added to what is there, and not written.</param>
+    void SumProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles, bool add);
 
     /// <summary>Gᵀ u G of one half's sums, a register of inputs: its part of the gradient of 3x3 weights.</summary>
     /// <param name="u">The first sum.</param>

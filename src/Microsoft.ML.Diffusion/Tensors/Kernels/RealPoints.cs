@@ -83,10 +83,14 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
     {
     }
 
-    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    public void SumProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles, bool add)
     {
         for (int number = 0; number < HalfMatrices; number++, dy += dyStride, x += xStride, sums += sumStride)
+        {
+            if (!add)
+                new Span<float>(sums, count * inputs).Clear();
             MatrixKernel<L>.AddTransposed(dy + first, outputs, x, inputs, sums, inputs, count, inputs, tiles);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

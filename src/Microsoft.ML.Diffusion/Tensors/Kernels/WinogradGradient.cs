@@ -58,8 +58,6 @@ internal static unsafe class WinogradGradient<L, E, P>
         float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + work.TransformFloats);
         float* dy = x + half * xStride, sums = dy + half * dyStride, room = sums + half * sumStride;
         double[]? bias = work.Bias is not null && !upper ? new double[outputs] : null;
-        if (!once)
-            new Span<float>(sums, (int)(half * sumStride)).Clear();
 
         int filled = 0;
         for (int band = 0; band < work.Bands; band += work.ChunkBands)
@@ -70,21 +68,19 @@ internal static unsafe class WinogradGradient<L, E, P>
             P.Pack(x, xStride, inputs, filled);
             P.Pack(dy, dyStride, outputs, filled);
             if (end < work.Bands)
-                Multiply(0, outputs);
+                Multiply(0, outputs, add: band > 0);
         }
         for (int output = 0; output < outputs; output += slice)
         {
             int count = Math.Min(slice, outputs - output);
-            if (once)
-                new Span<float>(sums, (int)(half * sumStride)).Clear();
-            Multiply(output, count);
+            Multiply(output, count, add: !once);
             Finish(output, count);
         }
         for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
             work.Bias[first + d] = (float)bias[d];
 
-        void Multiply(int output, int count) =>
-            work.Points.AddProducts(dy, dyStride, outputs, output, count, x, xStride, inputs, sums, sumStride, filled);
+        void Multiply(int output, int count, bool add) =>
+            work.Points.SumProducts(dy, dyStride, outputs, output, count, x, xStride, inputs, sums, sumStride, filled, add);
 
         void Finish(int output, int count)
         {

@@ -191,7 +191,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    public void SumProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles, bool add)
     {
         var product = new BlockProduct
         {
@@ -200,7 +200,7 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
             BStride = inputs * sizeof(float),
             BSecond = MatrixUnit.Side / 2 * sizeof(float),
             CStride = inputs * sizeof(float),
-            Accumulate = 1,
+            Accumulate = add ? 1 : 0,
         };
         _unit.Begin();
         for (int matrix = 0; matrix < HalfMatrices; matrix++, dy += dyStride, x += xStride, sums += sumStride)

@@ -252,10 +252,10 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
 /// <param name="rows">Their number.</param>
 /// <param name="inputs">Columns of x.</param>
 /// <param name="outputs">Columns of dy.</param>
-/// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
+/// <param name="x">[rows, inputs]; not read where there is a <paramref name="source"/>.</param>
 /// <param name="source">Computes x; or null.</param>
 /// <param name="dy">[rows, outputs].</param>
-internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, ushort* dy)
+internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, ushort* dy)
     : GradientPieces(new(outputs, 1, inputs), (int)Math.Min(rows, PieceRows))
 {
     private const int PieceRows = 512;
@@ -283,17 +283,21 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, u
         for (int row = 0; row < Pixels; row += MatrixUnit.Depth)
         {
             int taken = Math.Clamp(count - row, 0, MatrixUnit.Depth);
-            ushort* from = x + (first + row) * inputs;
             if (source is not null && taken > 0)
+                source.Read(first + row, taken, computed);
+            for (int at = 0; at < channels.Count;)
             {
-                from = computed;
-                source.Read(first + row, taken, from);
+                ChannelRange rest = channels with { First = channels.First + at };
+                ChannelRun<ushort> run = source is null ? x.Run<ushort>(first + row, rest) : new(computed + rest.First, inputs, rest.Count);
+                ushort* pairs = to + at * Pixels;
+                for (int i = 0; i < MatrixUnit.Depth; i += 2, pairs += 2 * MatrixUnit.Side)
+                {
+                    ushort* even = i < taken ? run.First + (nint)i * run.Stride : zeros, odd = i + 1 < taken ? run.First + (nint)(i + 1) * run.Stride : zeros;
+                    BFloat16Layout.PairBlocks(even, odd, run.Count, pairs, Pixels * MatrixUnit.Side);
+                }
+                at += run.Count;
             }
-            for (int i = 0; i < MatrixUnit.Depth; i += 2, to += 2 * MatrixUnit.Side)
-            {
-                ushort* even = (i < taken ? from + (nint)i * inputs : zeros) + channels.First, odd = (i + 1 < taken ? from + (nint)(i + 1) * inputs : zeros) + channels.First;
-                BFloat16Layout.PairBlocks(even, odd, channels.Count, to, Pixels * MatrixUnit.Side);
-            }
+            to += MatrixUnit.Depth * MatrixUnit.Side;
         }
     }
 

@@ -93,10 +93,12 @@ internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void AddProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles)
+    public void SumProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles, bool add)
     {
         for (int number = 0; number < HalfMatrices; number++, dy += dyStride, x += xStride, sums += sumStride)
         {
+            if (!add)
+                new Span<float>(sums, count * inputs).Clear();
             float* left = dy + first, right = x;
             for (int rows = tiles; rows > 0; rows -= Int16Layout.Block, left += Int16Layout.Block * outputs, right += Int16Layout.Block * inputs)
                 Int16Kernel<L>.AddTransposed((int*)left, outputs, (int*)right, inputs, sums, inputs, count, inputs, Math.Min(Int16Layout.Block, rows) / 2);
