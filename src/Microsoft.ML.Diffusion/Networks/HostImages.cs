@@ -22,6 +22,9 @@ internal sealed unsafe class HostImages : IDisposable
     /// <summary>What was measured as they were written; null: nothing.</summary>
     public ChannelMoments? Moments { get; set; }
 
+    /// <summary>The images that they join, of whose gradients theirs is made; empty: they lie in one piece.</summary>
+    public IReadOnlyList<HostImages> Parts => _parts;
+
     /// <summary>Whether their gradient is of use to anybody.</summary>
     public bool NeedsGradient { get; init; } = true;
 
@@ -56,9 +59,6 @@ internal sealed unsafe class HostImages : IDisposable
         else
             SumKernel.AddOnAllCores(gradient.Memory, _gradient.Memory);
     }
-
-    /// <summary>The images that they join, of whose gradients theirs is made; empty: they lie in one piece.</summary>
-    public IReadOnlyList<HostImages> Parts => _parts;
 
     /// <summary>Hands their gradient over, to be disposed; null where nobody added to it.</summary>
     public HostImages? TakeGradient()

@@ -14,18 +14,16 @@ internal sealed unsafe class HostRows(ImageRows rows, float* gradient)
 
 /// <summary>
 /// One pass over a network in memory of our own: its operators run one after the other with no tensor between them and, where it learns, note what the way back needs, which
-/// <see cref="Backward"/> then goes in reverse order. It calls libtorch for nothing: in a step of a tenth of a second its hundreds of calls would cost a twentieth. For one thread.
+/// <see cref="Backward"/> then goes in reverse order. libtorch is asked for next to nothing: in a step of a tenth of a second, hundreds of its calls would cost a twentieth. For one thread.
 /// </summary>
 internal sealed unsafe partial class HostPass
 {
     private readonly HostPool? _pool;
     private readonly Stack<HostStep>? _steps;
 
-    private readonly bool _learns;
-
     private HostPass(HostPool? pool, bool learns)
     {
-        (_pool, _learns) = (pool, learns);
+        _pool = pool;
         _steps = learns ? [] : null;
     }
 
@@ -63,7 +61,7 @@ internal sealed unsafe partial class HostPass
         HostImages y = to ?? New(run.OutputOf(x.Shape));
         if (_pool is null)
         {
-            Fits &= run.Takes(x.Shape, norm is not null) && layer is not null && !(_learns && layer.Gradients is null);
+            Fits &= run.Takes(x.Shape, norm is not null) && IsKnown(layer);
             return y;
         }
         LayerMemory parameters = layer!.Numbers;
@@ -146,7 +144,7 @@ internal sealed unsafe partial class HostPass
         HostImages y = New(x.Shape);
         if (_pool is null)
         {
-            Fits &= NormBatch.Takes(x.Shape.Channels) && layer is not null && !(_learns && layer.Gradients is null);
+            Fits &= NormBatch.Takes(x.Shape.Channels) && IsKnown(layer);
             return y;
         }
         var measured = Measure(x, layer!.Numbers, norm, film);
@@ -215,6 +213,8 @@ internal sealed unsafe partial class HostPass
         while (_steps.TryPop(out var step))
             step.Backward(this);
     }
+
+    private bool IsKnown(KnownLayer? layer) => layer is not null && (_steps is null || layer.Gradients is not null);
 
     private HostImages Resize(HostImages x, ImageShape shape)
     {
