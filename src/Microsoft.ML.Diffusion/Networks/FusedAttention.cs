@@ -26,7 +26,7 @@ internal sealed unsafe class FusedAttention : autograd.SingleTensorFunction<Fuse
             return null;
         var size = new AttentionSize((int)shape[0], (int)positions, heads, (int)numbers / 3 / heads);
         bool narrow = qkv.dtype == ScalarType.BFloat16;
-        if (!AttentionOperator.Takes(size, narrow) || !(narrow ? HostKernels.TakeNarrow(qkv, size.Positions, size.Width) : HostKernels.Take(qkv, qkv)))
+        if (!AttentionOperator.Takes(size, narrow) || !(narrow ? HostKernels.TakeNarrow(qkv) : HostKernels.Take(qkv, qkv)))
             return null;
         if (!is_grad_enabled())
         {

@@ -20,7 +20,7 @@ internal sealed unsafe class FusedNormActivation : autograd.SingleTensorFunction
     public static Tensor? TryApply(Tensor x, NormArguments norm)
     {
         long channels = x.shape[1];
-        if (!(HostKernels.Take(x, norm.Weight) || HostKernels.TakeNarrow(x, norm.Weight, channels, channels)) || !HostKernels.TakeNorm(channels, norm))
+        if (!HostKernels.TakeImages(x, norm.Weight, norm) || !NormBatch.Takes(channels) || (x.dtype == ScalarType.BFloat16 && !MatrixUnit.Takes(channels, channels)))
             return null;
         using (Tensor pixels = x.permute(0, 2, 3, 1))
         {

@@ -11,17 +11,12 @@ internal static class HostKernels
     public static bool Take(Tensor x, Tensor weight) =>
         x.device_type == DeviceType.CPU && x.dtype == ScalarType.Float32 && weight.dtype == ScalarType.Float32 && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
 
-    /// <summary>Whether they take a norm: of channels that fill a register, with FiLM in float32.</summary>
-    /// <param name="channels">Channels of the input.</param>
-    /// <param name="norm">The norm.</param>
-    public static bool TakeNorm(long channels, NormArguments norm) => NormBatch.Takes(channels) && (norm.Film is null || norm.Film.dtype == ScalarType.Float32);
-
     /// <summary>Whether operators on images take these, if their sizes suit: float32 on the CPU, or bfloat16 where the calling thread has a <see cref="MatrixUnit"/>, with FiLM in float32.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="weight">The weight.</param>
     /// <param name="norm">The norm before the operator; or null.</param>
     public static bool TakeImages(Tensor x, Tensor weight, NormArguments? norm) =>
-        (Take(x, weight) || (x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && Takes(x) && weight.dtype == ScalarType.Float32))
+        (Take(x, weight) || (TakeNarrow(x) && weight.dtype == ScalarType.Float32))
         && norm is not { Film.dtype: not ScalarType.Float32 };
 
     /// <summary>The sizes of images as kernels see them.</summary>
@@ -32,20 +27,8 @@ internal static class HostKernels
         return new((int)shape[0], (int)shape[2], (int)shape[3], (int)shape[1], x.dtype == ScalarType.BFloat16);
     }
 
-    private static bool Takes(Tensor x) => x.device_type == DeviceType.CPU && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
-
-    /// <summary>Whether those of bfloat16 do: where the calling thread has a <see cref="MatrixUnit"/> and the channels fill it.</summary>
+    /// <summary>Whether those of bfloat16 do, if its sizes suit: where the calling thread has a <see cref="MatrixUnit"/>.</summary>
     /// <param name="x">The input.</param>
-    /// <param name="weight">The weight.</param>
-    /// <param name="inputs">Numbers of the input that a product sums.</param>
-    /// <param name="outputs">Numbers that come out.</param>
-    public static bool TakeNarrow(Tensor x, Tensor weight, long inputs, long outputs) => weight.dtype == ScalarType.Float32 && TakeNarrow(x, inputs, outputs);
-
-    /// <summary>The same where there is no weight.</summary>
-    /// <param name="x">The input.</param>
-    /// <param name="inputs">Numbers of the input that a product sums.</param>
-    /// <param name="outputs">Numbers that come out.</param>
-    public static bool TakeNarrow(Tensor x, long inputs, long outputs) =>
-        x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && x.device_type == DeviceType.CPU
-        && MatrixUnit.Takes(inputs, outputs) && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
+    public static bool TakeNarrow(Tensor x) =>
+        x.dtype == ScalarType.BFloat16 && MatrixUnit.Current is not null && x.device_type == DeviceType.CPU && x.numel() is > 0 and <= int.MaxValue / sizeof(float);
 }

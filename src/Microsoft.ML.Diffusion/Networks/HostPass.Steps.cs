@@ -64,9 +64,7 @@ internal sealed unsafe partial class HostPass
             using HostImages input = x;
             using HostImages? dy = y.TakeGradient();
             if (dy is not null)
-            {
                 BackThroughNorm(pass, norm, x, dy, layer.Gradients!.Value, film);
-            }
             norm.Return(pass.Pool);
         }
     }
@@ -87,22 +85,6 @@ internal sealed unsafe partial class HostPass
             using HostImages kept = factors;
             if (x.Gradient is { } dx)
                 ImageKernel.Multiply(dx.Memory, kept.Memory);
-        }
-    }
-
-    private sealed class ResizeStep(HostImages x, HostImages y) : HostStep
-    {
-        public override void Backward(HostPass pass)
-        {
-            using HostImages? dy = y.TakeGradient();
-            if (dy is null)
-                return;
-            using HostImages dx = pass.New(x.Shape);
-            if (y.Shape.Height > x.Shape.Height)
-                ImageKernel.Halve(dy.Memory, dx.Memory, factor: 1);
-            else
-                ImageKernel.Double(dy.Memory, dx.Memory, factor: 0.25f);
-            x.AddGradient(dx);
         }
     }
 
@@ -139,7 +121,7 @@ internal sealed unsafe partial class HostPass
         }
     }
 
-    private sealed class ConversionStep(HostImages x, HostImages y) : HostStep
+    private sealed class MapStep(HostImages x, HostImages y, Action<ImageMemory, ImageMemory> back) : HostStep
     {
         public override void Backward(HostPass pass)
         {
@@ -147,7 +129,7 @@ internal sealed unsafe partial class HostPass
             if (dy is null)
                 return;
             using HostImages dx = pass.New(x.Shape);
-            ImageKernel.Convert(dy.Memory, dx.Memory);
+            back(dy.Memory, dx.Memory);
             x.AddGradient(dx);
         }
     }

@@ -120,16 +120,9 @@ internal sealed unsafe partial class HostPass
     {
         if (x.Shape.IsNarrow == narrow)
             return x.Share();
-        HostImages y = New(x.Shape with { IsNarrow = narrow });
-        if (_pool is null)
-        {
-            Fits &= x.Shape.Channels % Lanes512.Count == 0;
-            return y;
-        }
-        ImageKernel.Convert(x.Memory, y.Memory);
+        HostImages y = Map(x, x.Shape with { IsNarrow = narrow }, x.Shape.Channels % Lanes512.Count == 0, ImageKernel.Convert, ImageKernel.Convert);
         // What rounding adds to them is below what a norm can tell.
         y.Moments = x.Moments;
-        _steps?.Push(new ConversionStep(x, y));
         return y;
     }
 
@@ -195,12 +188,20 @@ internal sealed unsafe partial class HostPass
     /// <summary>The mean of each 2x2 pixels.</summary>
     /// <param name="x">[N, H, W, C].</param>
     /// <returns>[N, H/2, W/2, C], to be disposed.</returns>
-    public HostImages Halve(HostImages x) => Resize(x, x.Shape with { Height = x.Shape.Height / 2, Width = x.Shape.Width / 2 });
+    public HostImages Halve(HostImages x)
+    {
+        var shape = x.Shape with { Height = x.Shape.Height / 2, Width = x.Shape.Width / 2 };
+        return Map(x, shape, Lanes.Dividing(shape.Channels) > 0, (from, to) => ImageKernel.Halve(from, to, 0.25f), (dy, dx) => ImageKernel.Double(dy, dx, 0.25f));
+    }
 
     /// <summary>Every pixel four times.</summary>
     /// <param name="x">[N, H, W, C].</param>
     /// <returns>[N, 2H, 2W, C], to be disposed.</returns>
-    public HostImages Double(HostImages x) => Resize(x, x.Shape with { Height = 2 * x.Shape.Height, Width = 2 * x.Shape.Width });
+    public HostImages Double(HostImages x)
+    {
+        var shape = x.Shape with { Height = 2 * x.Shape.Height, Width = 2 * x.Shape.Width };
+        return Map(x, shape, Lanes.Dividing(shape.Channels) > 0, (from, to) => ImageKernel.Double(from, to, 1), (dy, dx) => ImageKernel.Halve(dy, dx, 1));
+    }
 
     /// <summary>Takes the gradient of the last result back to the input and adds up the parameters'; once.</summary>
     /// <param name="result">What the pass ended with; holds its gradient.</param>
@@ -216,19 +217,17 @@ internal sealed unsafe partial class HostPass
 
     private bool IsKnown(KnownLayer? layer) => layer is not null && (_steps is null || layer.Gradients is not null);
 
-    private HostImages Resize(HostImages x, ImageShape shape)
+    /// <summary>Runs an operator that needs none of its numbers on the way back.</summary>
+    private HostImages Map(HostImages x, ImageShape shape, bool fits, Action<ImageMemory, ImageMemory> forth, Action<ImageMemory, ImageMemory> back)
     {
         HostImages y = New(shape);
         if (_pool is null)
         {
-            Fits &= Lanes.Dividing(shape.Channels) > 0;
+            Fits &= fits;
             return y;
         }
-        if (shape.Height > x.Shape.Height)
-            ImageKernel.Double(x.Memory, y.Memory, factor: 1);
-        else
-            ImageKernel.Halve(x.Memory, y.Memory, factor: 0.25f);
-        _steps?.Push(new ResizeStep(x, y));
+        forth(x.Memory, y.Memory);
+        _steps?.Push(new MapStep(x, y, back));
         return y;
     }
 

@@ -24,16 +24,15 @@ internal static unsafe class ImageKernel
     /// <param name="joined">[N, H, W, A + B], written.</param>
     public static void Join(ImageMemory a, ImageMemory b, ImageMemory joined)
     {
-        int first = PixelBytes(a), second = PixelBytes(b), pixels = a.Shape.Width;
+        var both = ImageMemory.Join(a, b);
+        int width = a.Shape.Width;
         Cores.Run(a.Shape.Images * a.Shape.Height, row =>
         {
-            byte* fromA = (byte*)a.Numbers + (nint)row * pixels * first, fromB = (byte*)b.Numbers + (nint)row * pixels * second;
-            byte* to = (byte*)joined.Numbers + (nint)row * pixels * (first + second);
-            for (int pixel = 0; pixel < pixels; pixel++, fromA += first, fromB += second, to += first + second)
-            {
-                Copy(fromA, to, first);
-                Copy(fromB, to + first, second);
-            }
+            nint pixel = (nint)row * width;
+            if (joined.Shape.IsNarrow)
+                both.Copy(pixel, width, joined.Narrow + pixel * joined.Shape.Channels);
+            else
+                both.Copy(pixel, width, joined.Floats + pixel * joined.Shape.Channels);
         });
     }
 
