@@ -27,7 +27,7 @@ internal sealed class DdpmGenerator(
         using var cores = DeviceSelection.Enter(model.Device, settings.Precision);
         using var parameters = new ParameterMemory(model.Network.parameters());
         using var known = parameters.Enter();
-        using var weights = MatrixUnit.Current is null ? null : KeptWeights.Enter(model.Network.parameters());
+        using var weights = KeptWeights.Enter(model.Network.parameters());
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);

@@ -6,7 +6,7 @@ namespace Microsoft.ML.Diffusion.Tests;
 [TestClass]
 public sealed unsafe class KeptWeightsTests
 {
-    private const int Inputs = 64, Outputs = 32, Images = 2, Side = 8;
+    private const int Inputs = 64, Outputs = 32, Images = 2;
 
     [TestMethod]
     [DynamicData(nameof(Operators))]
@@ -36,6 +36,38 @@ public sealed unsafe class KeptWeightsTests
             Run(unit, of, other);
             other.mul_(2);
             CollectionAssert.AreEqual(before.Select(value => 2 * value).ToArray(), Run(unit, of, other));
+        }
+    }
+
+    [TestMethod]
+    [DataRow(Operator.Tiles)]
+    [DataRow(Operator.ManyTiles)]
+    public void TransformedWeightsInFloat32AreNotKept(Operator of)
+    {
+        using Tensor weight = Weight(3);
+        using (KeptWeights.Enter([weight]))
+        {
+            float[] before = Convolve(of, weight);
+            weight.mul_(2);
+            CollectionAssert.AreEqual(before.Select(value => 2 * value).ToArray(), Convolve(of, weight));
+        }
+    }
+
+    [TestMethod]
+    public void SoMuchIsKeptAndNoMore()
+    {
+        const nint most = (nint)(KeptWeights.MostBytes / sizeof(float));
+        using Tensor weight = Weight(3), kernel = ChannelsLast.Pixels(weight);
+        using (KeptWeights.Enter([weight]))
+        {
+            float* at = HostMemory.Pointer(kernel);
+            Assert.IsFalse(KeptWeights.Find(at, WeightForm.Taps, 16, out _) is null);
+            Assert.IsTrue(KeptWeights.Find(at, WeightForm.TurnedTaps, most - 15, out bool isThere) is null, "a byte too much with what is there");
+            Assert.IsFalse(isThere);
+            Assert.IsFalse(KeptWeights.Find(at, WeightForm.TurnedTaps, most - 16, out isThere) is null);
+            Assert.IsTrue(KeptWeights.Find(at, WeightForm.Tiles, 1, out isThere) is null, "nothing more");
+            Assert.IsFalse(KeptWeights.Find(at, WeightForm.Taps, 16, out isThere) is null, "what is there stays");
+            Assert.IsTrue(isThere);
         }
     }
 
@@ -91,9 +123,17 @@ public sealed unsafe class KeptWeightsTests
 
         /// <summary>A 1x1 convolution.</summary>
         Product,
+
+        /// <summary>A 3x3 convolution by transformed tiles, fewer than fill the cores.</summary>
+        Tiles,
+
+        /// <summary>The same of as many as do.</summary>
+        ManyTiles,
     }
 
-    private static IEnumerable<object[]> Operators => TestedUnits.Names.SelectMany(unit => Enum.GetValues<Operator>().Select(of => (object[])[unit, of]));
+    private static IEnumerable<object[]> Operators => TestedUnits.Names
+        .SelectMany(unit => ((Operator[])[Operator.Convolution, Operator.Doubled, Operator.Product]).Select(of => (object[])[unit, of]))
+        .Concat(Int16Products.AreQuicker ? [[TestedUnits.Integers, Operator.Tiles], [TestedUnits.Integers, Operator.ManyTiles]] : []);
 
     /// <summary>[D, C, side, side], channels last in memory.</summary>
     private static Tensor Weight(int side)
@@ -104,15 +144,21 @@ public sealed unsafe class KeptWeightsTests
 
     private static float[] Run(string unit, Operator of, Tensor weight)
     {
+        if (of is Operator.Tiles or Operator.ManyTiles)
+        {
+            using var integers = TestedUnits.Enter(unit);
+            return Convolve(of, weight);
+        }
+        const int side = 8;
         MatrixUnit multiplies = TestedUnits.Of(unit);
         using Tensor kernel = ChannelsLast.Pixels(weight);
         float* w = HostMemory.Pointer(kernel);
-        int pixels = Images * Side * Side;
+        int pixels = Images * side * side;
         ushort[] x = [.. KernelData.Numbers(2, pixels * Inputs).Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))], y = new ushort[4 * pixels * Outputs];
-        var size = new ConvolutionSize(Images, Side, Side, Inputs, Outputs);
+        var size = new ConvolutionSize(Images, side, side, Inputs, Outputs);
         fixed (ushort* from = x, to = y)
         {
-            var image = new BFloat16Image(from, Side, Side, Inputs);
+            var image = new BFloat16Image(from, side, side, Inputs);
             if (of == Operator.Convolution)
                 BFloat16Convolution.Apply(multiplies, size, image, w, turned: false, null, null, to);
             else if (of == Operator.Doubled)
@@ -121,5 +167,15 @@ public sealed unsafe class KeptWeightsTests
                 BFloat16Product.Apply(multiplies, pixels, Inputs, Outputs, from, null, w, transposed: false, null, null, to);
         }
         return [.. y.Select(WrittenOutUnit.Widen)];
+    }
+
+    private static float[] Convolve(Operator of, Tensor weight)
+    {
+        int side = of == Operator.Tiles ? 8 : 32, pixels = Images * side * side;
+        using Tensor kernel = ChannelsLast.Pixels(weight);
+        float[] x = KernelData.Numbers(2, pixels * Inputs), y = new float[pixels * Outputs];
+        fixed (float* from = x, to = y)
+            ConvolutionKernel.Apply(new(Images, side, side, Inputs, Outputs), PixelSource.Of(from, side, side, Inputs), HostMemory.Pointer(kernel), turned: false, null, null, to);
+        return y;
     }
 }

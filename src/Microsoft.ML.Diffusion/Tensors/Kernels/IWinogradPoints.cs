@@ -14,6 +14,9 @@ internal unsafe interface IWinogradPoints<L>
     /// <summary>Matrices of transformed weights.</summary>
     static abstract int WeightMatrices { get; }
 
+    /// <summary>Whether a network that draws gains by keeping its transformed weights (<see cref="KeptWeights"/>): where numbers are so short that they are read quicker than made.</summary>
+    static abstract bool KeepsWeights { get; }
+
     /// <summary>Values that a tile of an output is made of.</summary>
     static abstract int Values { get; }
 

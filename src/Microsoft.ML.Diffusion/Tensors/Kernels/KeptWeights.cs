@@ -16,19 +16,29 @@ internal enum WeightForm
 
     /// <summary>The same, as the gradient of such an image sees them.</summary>
     TurnedDoubledTaps,
+
+    /// <summary>The values at a tile's points (<see cref="IWinogradPoints{L}"/>).</summary>
+    Tiles,
+
+    /// <summary>The same, some outputs after the others.</summary>
+    SlicesOfTiles,
 }
 
 /// <summary>
 /// Prepared weights that are kept while a network draws: all steps of a sampler multiply with the same. Its kernels find them by the address of the weight, so that only parameters are kept, whose
-/// memory nothing else can take meanwhile.
+/// memory nothing else can take meanwhile. They are kept up to <see cref="MostBytes"/>, what comes first first.
 /// </summary>
 internal sealed unsafe class KeptWeights : IDisposable
 {
+    /// <summary>All of a small network's: the transformed ones take twice the memory of the weights. A large one's time goes into multiplying.</summary>
+    public const long MostBytes = 256 << 20;
+
     [ThreadStatic] private static KeptWeights? s_current;
 
     private readonly Dictionary<(nint Weight, WeightForm Form, nint Floats), nint> _prepared = [];
     private readonly HashSet<nint> _weights = [];
     private readonly KeptWeights? _before = s_current;
+    private long _bytes;
 
     private KeptWeights()
     {
@@ -54,7 +64,7 @@ internal sealed unsafe class KeptWeights : IDisposable
     /// <param name="form">What is made of it.</param>
     /// <param name="floats">Its length; another length is another form.</param>
     /// <param name="isThere">Whether it is there already; otherwise the caller writes it.</param>
-    /// <returns>Aligned to a cache line; null where the weight is not to be kept.</returns>
+    /// <returns>Aligned to a cache line; null where the weight is not to be kept, or too much is kept already.</returns>
     public static float* Find(float* weight, WeightForm form, nint floats, out bool isThere)
     {
         isThere = false;
@@ -62,8 +72,13 @@ internal sealed unsafe class KeptWeights : IDisposable
             return null;
         var key = ((nint)weight, form, floats);
         isThere = kept._prepared.TryGetValue(key, out nint place);
-        if (!isThere)
-            kept._prepared.Add(key, place = (nint)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), KernelMemory.Alignment));
+        if (isThere)
+            return (float*)place;
+        long bytes = (long)floats * sizeof(float);
+        if (kept._bytes + bytes > MostBytes)
+            return null;
+        kept._prepared.Add(key, place = (nint)NativeMemory.AlignedAlloc((nuint)bytes, KernelMemory.Alignment));
+        kept._bytes += bytes;
         return (float*)place;
     }
 

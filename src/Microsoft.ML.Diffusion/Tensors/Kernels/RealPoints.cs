@@ -19,6 +19,8 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
 
     public static int WeightMatrices => Values;
 
+    public static bool KeepsWeights => false;
+
     public static int Values => 36;
 
     /// <inheritdoc/>

@@ -7,6 +7,13 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     /// <summary>Floats that the transform of weights works in.</summary>
     private static int WeightScratch => (9 * L.Count + P.WeightRegisters) * L.Count;
 
+    /// <summary>Where the transformed weights are kept (<see cref="KeptWeights.Find"/>); null where they are not.</summary>
+    private static float* Kept(Work work, WeightForm form, nint floats, out bool isThere)
+    {
+        isThere = false;
+        return P.KeepsWeights && !work.IsTurned ? KeptWeights.Find(work.Weight, form, floats, out isThere) : null;
+    }
+
     /// <summary>Transforms the weights of a register's width of outputs to where they lie among those of all outputs.</summary>
     /// <param name="work">The convolution.</param>
     /// <param name="output">The first output.</param>

@@ -46,8 +46,10 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             ApplyBySlices(work);
             return;
         }
-        float* u = KernelMemory.Shared(P.WeightMatrices * work.WeightStride);
-        Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
+        nint floats = P.WeightMatrices * work.WeightStride;
+        float* kept = Kept(work, WeightForm.Tiles, floats, out bool isThere), u = kept is null ? KernelMemory.Shared(floats) : kept;
+        if (!isThere)
+            Cores.Run(work.Outputs / L.Count, lanes => TransformWeights(work, lanes * L.Count, u, KernelMemory.Own(WeightScratch)));
         Cores.Run(work.Tiles.Blocks * work.Splits, part => ApplyBlock(work, u, part / work.Splits, part % work.Splits));
     }
 
@@ -66,7 +68,9 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
             var part = new TileBand(image, first, Math.Min(rows, tiles.Down - first), (image * tiles.Down + first) * tiles.Across);
             TransformBand(work, part, shared, KernelMemory.Own(work.BandFloats + ScratchFloats));
         });
-        Cores.Run(slices, i => ApplySlice(work, shared, i * width, Math.Min(width, work.Outputs - i * width), KernelMemory.Own(work.SliceMemory(width))));
+        nint floats = P.WeightMatrices * work.SliceStride(width);
+        float* kept = Kept(work, WeightForm.SlicesOfTiles, slices * floats, out bool isThere);
+        Cores.Run(slices, i => ApplySlice(work, shared, i * width, Math.Min(width, work.Outputs - i * width), kept is null ? null : kept + i * floats, isThere));
     }
 
     /// <summary>Reads a band and transforms its tiles, row by row.</summary>
@@ -93,12 +97,19 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
     }
 
     /// <summary>Transforms the weights of some outputs, multiplies, and transforms back.</summary>
+    /// <param name="work">The convolution.</param>
+    /// <param name="v">The transformed tiles.</param>
+    /// <param name="column">The first output.</param>
+    /// <param name="width">How many.</param>
+    /// <param name="kept">Where the transformed weights are kept; null where they are not.</param>
+    /// <param name="isThere">Whether they are there already.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ApplySlice(Work work, float* v, int column, int width, float* room)
+    private static void ApplySlice(Work work, float* v, int column, int width, float* kept, bool isThere)
     {
         nint stride = work.SliceStride(width);
-        float* u = room, m = u + P.WeightMatrices * stride, scratch = m + P.Values * work.OutputStride;
-        for (int output = 0; output < width; output += L.Count)
+        float* room = KernelMemory.Own(work.SliceMemory(width)), u = kept is null ? room : kept;
+        float* m = room + P.WeightMatrices * stride, scratch = m + P.Values * work.OutputStride;
+        for (int output = 0; !isThere && output < width; output += L.Count)
             TransformWeights(work, column + output, u, output, width, stride, scratch);
         work.Points.Multiply(v, work.InputStride, u, stride, m, work.OutputStride, work.Tiles.TilesPerBlock, width, work.Inputs);
         for (int image = 0; image < work.Tiles.Bands(0); image++)

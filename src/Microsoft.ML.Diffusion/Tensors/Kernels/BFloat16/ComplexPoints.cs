@@ -38,6 +38,8 @@ internal readonly unsafe struct ComplexPoints(PairUnit unit) : IWinogradGradient
 
     public static int WeightMatrices => PixelMatrices;
 
+    public static bool KeepsWeights => true;
+
     public static int Values => 36;
 
     /// <inheritdoc/>

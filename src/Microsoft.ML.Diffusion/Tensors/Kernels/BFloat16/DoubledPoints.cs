@@ -24,6 +24,8 @@ internal readonly unsafe struct DoubledPoints(PairUnit unit) : IWinogradPoints<L
 
     public static int WeightMatrices => Products * Products;
 
+    public static bool KeepsWeights => true;
+
     public static int Values => WeightMatrices;
 
     public static int ScratchRegisters => 2 * Pixels * Pixels;

@@ -16,6 +16,8 @@ internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
 
     public static int WeightMatrices => Values;
 
+    public static bool KeepsWeights => true;
+
     public static int Values => RealPoints<L>.Values;
 
     public static int HalfMatrices => RealPoints<L>.HalfMatrices;
