@@ -28,7 +28,7 @@ internal sealed unsafe class ConvolutionOperator(int outputs, bool doubled) : Im
     }
 
     /// <inheritdoc/>
-    public override void AddWeightGradient(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias)
+    public override void AddGradients(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias)
     {
         var size = SizeOf(dy.Shape, x.Shape.Channels);
         MatrixUnit? unit = UnitFor(x);

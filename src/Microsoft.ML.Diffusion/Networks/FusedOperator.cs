@@ -73,7 +73,7 @@ internal sealed unsafe class FusedOperator : autograd.SingleTensorFunction<Fused
         LayerMemory? known = settings.Known?.Gradients;
         Tensor? dWeight = null, dBias = null;
         if (known is { } direct)
-            run.AddParameterGradients(x, norm, dy, direct);
+            run.AddGradients(x, norm, dy, direct.Weight, direct.Bias);
         else
             (dWeight, dBias) = ParameterGradients();
 
@@ -93,8 +93,8 @@ internal sealed unsafe class FusedOperator : autograd.SingleTensorFunction<Fused
             bool isMatrix = weight.dim() == 2;
             long[] shape = weight.shape;
             Tensor gradient = zeros(isMatrix ? shape : [shape[0], shape[2], shape[3], shape[1]], float32);
-            Tensor? ofBias = bias is null ? null : empty(bias.shape, float32);
-            run.AddWeightGradient(x, norm, dy, HostMemory.Pointer(gradient), HostMemory.PointerOrNull(ofBias));
+            Tensor? ofBias = bias is null ? null : zeros(bias.shape, float32);
+            run.AddGradients(x, norm, dy, HostMemory.Pointer(gradient), HostMemory.PointerOrNull(ofBias));
             return (isMatrix ? gradient : gradient.permute(0, 3, 1, 2), ofBias);
         }
     }

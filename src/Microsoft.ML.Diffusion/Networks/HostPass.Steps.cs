@@ -43,7 +43,8 @@ internal sealed unsafe partial class HostPass
         private void Backward(HostPass pass, HostImages dy)
         {
             LayerMemory gradients = layer.Gradients!.Value;
-            run.AddParameterGradients(x.Memory, norm?.Batch, dy.Memory, gradients);
+            using var ofWeight = DeferredWork.Begin();
+            run.AddGradients(x.Memory, norm?.Batch, dy.Memory, gradients.Weight, gradients.Bias);
             if (norm is not null || x.NeedsGradient)
             {
                 using HostImages behind = pass.New(x.Shape);
@@ -53,6 +54,8 @@ internal sealed unsafe partial class HostPass
                 else
                     BackThroughNorm(pass, norm, x, behind, gradients, film);
             }
+            ofWeight.Finish();
+            // Others' gradients may be added to it where it lies.
             addend?.AddGradient(dy);
         }
     }

@@ -31,33 +31,19 @@ internal abstract unsafe class ImageOperator(int outputs)
     /// <returns>What was measured of the result on the way; null: nothing.</returns>
     public abstract ChannelMoments? Apply(ImageMemory x, NormBatch? norm, LayerMemory layer, ImageMemory addend, ImageMemory y);
 
-    /// <summary>Adds up the gradient of the weight and computes that of the bias.</summary>
+    /// <summary>Adds up the gradients of weight and bias, now or by the end of <see cref="DeferredWork"/>; a norm's are added on the way back through it.</summary>
     /// <param name="x">[N, H, W, C], the input before its norm.</param>
     /// <param name="norm">The norm, measured; or null.</param>
     /// <param name="dy">[N, H', W', D].</param>
     /// <param name="dWeight">[D, k, k, C], added to.</param>
-    /// <param name="dBias">[D], written; or null.</param>
-    public abstract void AddWeightGradient(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias);
+    /// <param name="dBias">[D], added to; or null.</param>
+    public abstract void AddGradients(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias);
 
     /// <summary>Computes the gradient of the input, behind the norm.</summary>
     /// <param name="weight">[D, k, k, C].</param>
     /// <param name="dy">[N, H', W', D].</param>
     /// <param name="dx">[N, H, W, C], written.</param>
     public abstract void InputGradient(float* weight, ImageMemory dy, ImageMemory dx);
-
-    /// <summary>Adds the gradients of weight and bias to those that are known; a norm's are added on the way back through it.</summary>
-    /// <param name="x">[N, H, W, C], the input before its norm.</param>
-    /// <param name="norm">The norm, measured; or null.</param>
-    /// <param name="dy">[N, H', W', D].</param>
-    /// <param name="gradients">Where they lie.</param>
-    public void AddParameterGradients(ImageMemory x, NormBatch? norm, ImageMemory dy, LayerMemory gradients)
-    {
-        // The kernels write a bias's gradient and add to a weight's.
-        float* sums = gradients.Bias is null ? null : KernelMemory.Sums(Outputs);
-        AddWeightGradient(x, norm, dy, gradients.Weight, sums);
-        for (int i = 0; i < Outputs && sums is not null; i++)
-            gradients.Bias[i] += sums[i];
-    }
 
     /// <summary>What multiplies activations of bfloat16; null: they are float32.</summary>
     protected static MatrixUnit? UnitFor(ImageMemory activations) => activations.Shape.IsNarrow

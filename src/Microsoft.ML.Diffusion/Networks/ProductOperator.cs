@@ -48,7 +48,7 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     }
 
     /// <inheritdoc/>
-    public override void AddWeightGradient(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias)
+    public override void AddGradients(ImageMemory x, NormBatch? norm, ImageMemory dy, float* dWeight, float* dBias)
     {
         var window = WindowOf(x.Shape);
         if (UnitFor(x) is { } unit)

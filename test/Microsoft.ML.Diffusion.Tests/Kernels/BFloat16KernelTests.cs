@@ -498,11 +498,11 @@ public sealed unsafe class BFloat16KernelTests
         float[]? dBias = bias ? new float[size.Outputs] : null;
         fixed (float* pw = dWeight, pb = dBias)
         {
-            // Twice: a weight's gradient is added to what is there.
+            // Twice: gradients are added to what is there.
             for (int i = 0; i < 2; i++)
                 add((nint)pw, (nint)pb);
         }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
+        return ([.. dWeight.Select(value => value / 2)], dBias?.Select(value => value / 2).ToArray());
     }
 
     private static float[] Multiply(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)

@@ -173,10 +173,10 @@ public sealed unsafe class LinearProductTests
         float[]? dBias = bias ? new float[outputs] : null;
         fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
         {
-            // Twice: a weight's gradient is added to what is there.
+            // Twice: gradients are added to what is there.
             for (int i = 0; i < 2; i++)
                 LinearProduct<L, P>.WeightGradient(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(x, inputs) : null, pdy, pw, pb);
         }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
+        return ([.. dWeight.Select(value => value / 2)], dBias?.Select(value => value / 2).ToArray());
     }
 }

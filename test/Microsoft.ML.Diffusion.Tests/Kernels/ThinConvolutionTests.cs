@@ -150,10 +150,10 @@ public sealed unsafe class ThinConvolutionTests
         float[]? dBias = bias ? new float[size.Outputs] : null;
         fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
         {
-            // Twice: a weight's gradient is added to what is there.
+            // Twice: gradients are added to what is there.
             for (int i = 0; i < 2; i++)
                 ThinConvolution<L>.AddWeightGradient(size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), pdy, pw, pb);
         }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
+        return ([.. dWeight.Select(value => value / 2)], dBias?.Select(value => value / 2).ToArray());
     }
 }

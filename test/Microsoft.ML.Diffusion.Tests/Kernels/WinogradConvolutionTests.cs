@@ -159,11 +159,11 @@ public sealed unsafe class WinogradConvolutionTests
         float[]? dBias = bias ? new float[size.Outputs] : null;
         fixed (float* px = x, pdy = dy, pw = dWeight, pb = dBias)
         {
-            // Twice: a weight's gradient is added to what is there.
+            // Twice: gradients are added to what is there.
             for (int i = 0; i < 2; i++)
                 WinogradGradient<L, WideElement<L>, P>.Add(default, size, PixelSource.Of(px, size.Height, size.Width, size.Inputs), (WideElement<L>*)pdy, pw, pb);
         }
-        return ([.. dWeight.Select(value => value / 2)], dBias);
+        return ([.. dWeight.Select(value => value / 2)], dBias?.Select(value => value / 2).ToArray());
     }
 
     /// <summary>The same, summed in float32.</summary>

@@ -31,12 +31,26 @@ internal static class Cores
     /// <param name="run">Does one.</param>
     public static void Run(int parts, Action<int> run)
     {
-        int cores = Math.Min(parts, Count);
-        if (cores > 1 && s_team.Value.TryRun(parts, cores, run))
+        var deferred = DeferredWork.Take();
+        if (deferred is null && Math.Min(parts, Count) <= 1)
+        {
+            for (int part = 0; part < parts; part++)
+                run(part);
             return;
-        for (int part = 0; part < parts; part++)
-            run(part);
+        }
+        CoreJob job = JobOf(parts, run, deferred);
+        Work(job);
+        job.Finish();
     }
+
+    /// <summary>A job for as many cores as may work on it.</summary>
+    /// <param name="parts">How many.</param>
+    /// <param name="run">Does one.</param>
+    /// <param name="deferred">What is done along with it; or null.</param>
+    public static CoreJob JobOf(int parts, Action<int> run, CoreJob? deferred = null) => new(parts, Math.Clamp(Math.Min(parts, Count), 1, s_team.Value.Size), run, deferred);
+
+    /// <summary>Works on a job until every part is done or under way.</summary>
+    public static void Work(CoreJob job) => s_team.Value.Work(job);
 
     /// <summary>Gives the cores back.</summary>
     internal readonly struct Reservation : IDisposable

@@ -13,6 +13,7 @@ internal static unsafe class KernelMemory
     [ThreadStatic] private static Block? s_shared;
     [ThreadStatic] private static Block? s_weights;
     [ThreadStatic] private static Block? s_sums;
+    [ThreadStatic] private static Block? s_gradients;
     [ThreadStatic] private static Block? s_own;
 
     /// <summary>What the thread that starts a kernel shares with those that run its parts; holds whatever was left in it. Valid until the thread asks again.</summary>
@@ -29,6 +30,11 @@ internal static unsafe class KernelMemory
     /// <param name="floats">Its least length.</param>
     /// <returns>Aligned to a cache line.</returns>
     public static float* Sums(long floats) => (s_sums ??= new()).Take(floats);
+
+    /// <summary>The same, for the sums of a gradient that may be added up while other kernels run (<see cref="DeferredWork"/>).</summary>
+    /// <param name="floats">Its least length.</param>
+    /// <returns>Aligned to a cache line.</returns>
+    public static float* Gradients(long floats) => (s_gradients ??= new()).Take(floats);
 
     /// <summary>What a part of a kernel has to itself; holds whatever was left in it. Valid until the thread asks again.</summary>
     /// <param name="floats">Its least length.</param>

@@ -54,15 +54,13 @@ internal static unsafe class LinearProduct<L, P>
     /// <param name="source">Computes x; or null.</param>
     /// <param name="dy">[rows, outputs].</param>
     /// <param name="dWeight">[outputs, inputs], added to.</param>
-    /// <param name="dBias">[outputs], written; or null.</param>
+    /// <param name="dBias">[outputs], added to; or null.</param>
     public static void WeightGradient(nint rows, int inputs, int outputs, float* x, RowSource? source, float* dy, float* dWeight, float* dBias)
     {
         int blocks = Math.Min(Cores.Count, outputs / L.Count), registers = outputs / L.Count;
         Cores.Run(blocks, block =>
         {
             int first = registers * block / blocks * L.Count, count = registers * (block + 1) / blocks * L.Count - first;
-            if (dBias is not null)
-                new Span<float>(dBias + first, count).Clear();
             nint read = source is null ? 0 : (nint)P.MostRows * inputs;
             float* room = KernelMemory.Own(read + P.TransposedFloats(P.MostRows, count, inputs));
             for (nint row = 0; row < rows; row += P.MostRows)

@@ -55,8 +55,6 @@ internal static unsafe class ThinConvolution<L>
             else
                 AddOfFewOutputs(sides, x, dy, first, end, sums, left, sums + floats);
         });
-        if (dBias is not null)
-            new Span<float>(dBias, size.Outputs).Clear();
         for (int part = 0; part < parts; part++)
         {
             float* sums = all + part * (floats + biases);

@@ -31,18 +31,18 @@ internal static unsafe class WinogradGradient<L, E, P>
     /// <param name="x">[N, H, W, C], its input.</param>
     /// <param name="dy">[N, H, W, D], the gradient of its output.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
-    /// <param name="dBias">[D], written; or null.</param>
+    /// <param name="dBias">[D], added to; or null.</param>
     public static void Add(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
         var work = new GradientWork(points, size, x, dy, dBias);
         int inputs = size.Inputs;
-        Cores.Run(2 * work.Shares, part => Accumulate(work, upper: part % 2 == 1, part / 2));
-        Cores.Run(size.Outputs, output =>
+        int outputs = size.Outputs;
+        DeferredWork.Run(2 * work.Shares, part => Accumulate(work, upper: part % 2 == 1, part / 2), () => Cores.Run(outputs, output =>
         {
             float* lower = work.Parts + (nint)output * 9 * work.Inputs, upper = lower + work.HalfStride, to = dWeight + (nint)output * 9 * inputs;
             for (int k = 0; k < 9; k++, lower += work.Inputs, upper += work.Inputs, to += inputs)
                 AddBoth(lower, upper, inputs, to);
-        });
+        }));
     }
 
     /// <summary>One half of the values and one share of the outputs, from the pixels to its part of the weight's gradient.</summary>
@@ -77,7 +77,7 @@ internal static unsafe class WinogradGradient<L, E, P>
             Finish(output, count);
         }
         for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
-            work.Bias[first + d] = (float)bias[d];
+            work.Bias[first + d] += (float)bias[d];
 
         void Multiply(int output, int count, bool add) =>
             work.Points.SumProducts(dy, dyStride, outputs, output, count, x, xStride, inputs, sums, sumStride, filled, add);
@@ -220,7 +220,7 @@ internal static unsafe class WinogradGradient<L, E, P>
             ScratchFloats = P.ScratchRegisters * L.Count + PixelSource.Room;
             Shares = Math.Clamp((Cores.Count + 1) / 2, 1, Outputs / L.Count);
             HalfStride = (nint)Outputs * 9 * Inputs;
-            Parts = KernelMemory.Shared(2 * HalfStride);
+            Parts = KernelMemory.Gradients(2 * HalfStride);
         }
 
         public P Points { get; }
@@ -232,7 +232,7 @@ internal static unsafe class WinogradGradient<L, E, P>
         /// <summary>[N, H, W, D].</summary>
         public E* Gradient { get; }
 
-        /// <summary>[D] or null, written.</summary>
+        /// <summary>[D] or null, added to.</summary>
         public float* Bias { get; }
 
         /// <summary>Channels up to whole registers.</summary>

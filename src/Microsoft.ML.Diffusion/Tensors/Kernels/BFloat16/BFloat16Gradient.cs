@@ -30,33 +30,36 @@ internal sealed unsafe class BFloat16Gradient
     /// <param name="unit">Multiplies.</param>
     /// <param name="pieces">The batch.</param>
     /// <param name="dWeight">[D, taps, C], added to.</param>
-    /// <param name="dBias">[D], written; or null.</param>
-    public static void Add(MatrixUnit unit, GradientPieces pieces, float* dWeight, float* dBias)
+    /// <param name="dBias">[D], added to; or null.</param>
+    public static void Add(MatrixUnit unit, GradientPieces pieces, float* dWeight, float* dBias) => Add(unit, pieces, dWeight, dBias, then: null);
+
+    /// <summary>The same, and something when it is done.</summary>
+    private static void Add(MatrixUnit unit, GradientPieces pieces, float* dWeight, float* dBias, Action? then)
     {
         var gradient = new BFloat16Gradient(unit, pieces, dWeight, dBias);
         int inputs = pieces.Size.Inputs / MatrixUnit.Depth, outputs = pieces.Size.Outputs / MatrixUnit.Side;
         var (across, down) = Divide(Cores.Count, inputs, outputs, pieces.Size.Taps, pieces.Parts);
-        Cores.Run(across * down, part =>
+        DeferredWork.Run(across * down, part =>
         {
             var (column, row) = (part % across, part / across);
             gradient.Accumulate(
                 new(inputs * column / across * MatrixUnit.Depth, inputs * (column + 1) / across * MatrixUnit.Depth),
                 new(outputs * row / down * MatrixUnit.Side, outputs * (row + 1) / down * MatrixUnit.Side));
-        });
+        }, then);
     }
 
     /// <summary>The same of a convolution that doubles its images.</summary>
     /// <param name="unit">Multiplies.</param>
     /// <param name="pieces">The batch.</param>
     /// <param name="dWeight">[D, 3, 3, C], added to.</param>
-    /// <param name="dBias">[D], written; or null.</param>
+    /// <param name="dBias">[D], added to; or null.</param>
     public static void AddDoubled(MatrixUnit unit, ConvolutionPieces pieces, float* dWeight, float* dBias)
     {
         var (outputs, inputs) = (pieces.Size.Outputs, pieces.Size.Inputs);
-        float* sums = KernelMemory.Shared((nint)outputs * DoubledTaps.Count * inputs);
+        float* sums = KernelMemory.Gradients((nint)outputs * DoubledTaps.Count * inputs);
         new Span<float>(sums, outputs * DoubledTaps.Count * inputs).Clear();
-        Add(unit, pieces, sums, dBias);
-        Cores.Run(outputs, output => DoubledTaps.AddGradient(sums + (nint)output * DoubledTaps.Count * inputs, inputs, dWeight + (nint)output * 9 * inputs));
+        Add(unit, pieces, sums, dBias, () =>
+            Cores.Run(outputs, output => DoubledTaps.AddGradient(sums + (nint)output * DoubledTaps.Count * inputs, inputs, dWeight + (nint)output * 9 * inputs)));
     }
 
     /// <summary>In how many parts to divide inputs and outputs.</summary>
@@ -118,7 +121,7 @@ internal sealed unsafe class BFloat16Gradient
             }
         }
         for (int i = 0; i < outputs.Count && bias is not null; i++)
-            _dBias[outputs.First + i] = (float)bias[i];
+            _dBias[outputs.First + i] += (float)bias[i];
     }
 
     /// <summary>One block of outputs and inputs, all taps of a part, over one piece.</summary>
