@@ -38,7 +38,7 @@ internal static unsafe class Int16Layout
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rows(float* from, nint stride, int rows, int count, int* to, nint toStride)
     {
-        bool wide = Int16WideLayout.IsQuicker && count % Int16WideLayout.NumbersTogether == 0;
+        bool wide = Int16WideLayout.Takes(count);
         for (int row = 0; row < rows; row += Together)
         {
             // What is left with some of those before, once more.
@@ -125,11 +125,12 @@ internal static unsafe class Int16Layout
     }
 
     /// <summary>
-    /// Where a pair of rows goes: as <see cref="Round"/> leaves those of a row, in the order 0, 1, 4, 5, 2, 3, 6, 7 of each sixteen numbers.
+    /// Where a pair of rows goes: as <see cref="Round"/> leaves those of a row, in the order 0, 1, 4, 5, 2, 3, 6, 7 of each sixteen numbers, or as <see cref="Int16WideLayout"/> does.
     /// Never where a number lies that is read later.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int PlaceOf(int pair, int count) => pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
+    public static int PlaceOf(int pair, int count) =>
+        Int16WideLayout.Takes(count) ? Int16WideLayout.PlaceOf(pair) : pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
 
     /// <summary>Two rows of eight numbers, number by number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -4,21 +4,28 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>What <see cref="Int16Layout"/> does in registers of 512 bits, where there are such: the numbers lie in the same order.</summary>
+/// <summary>What <see cref="Int16Layout"/> does in registers of 512 bits, where there are such; numbers that fill them lie in an order of their own.</summary>
 internal static unsafe class Int16WideLayout
 {
     /// <summary>Numbers of a row that are rounded together.</summary>
-    public const int NumbersTogether = 32;
+    private const int Together = 32;
 
     private const int N = 16;
 
     /// <summary>Whether the processor has them.</summary>
     public static bool IsQuicker => Avx512BW.IsSupported && Vector512.IsHardwareAccelerated;
 
+    /// <summary>Whether rows of so many numbers are rounded here.</summary>
+    public static bool Takes(int count) => IsQuicker && count % Together == 0;
+
+    /// <summary>Where a pair of numbers goes. The instruction narrows two registers by quarters: each has two pairs of either.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int PlaceOf(int pair) => (pair & ~14) | (pair & 6) << 1 | (pair & 8) >> 2;
+
     /// <summary>A block of four rows.</summary>
     /// <param name="from">[4, count].</param>
     /// <param name="stride">From a row to the next.</param>
-    /// <param name="count">A multiple of <see cref="NumbersTogether"/>.</param>
+    /// <param name="count">As <see cref="Takes"/> says.</param>
     /// <param name="to">[4, count/2 + 1], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -72,17 +79,14 @@ internal static unsafe class Int16WideLayout
         highPower.Store((float*)(to + count / 2 * width) + N / 2);
     }
 
-    /// <summary>One row. The instruction narrows two registers by quarters: each has eight numbers of either sixteen.</summary>
+    /// <summary>One row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Round(float* from, int count, float scale, float power, int* to)
     {
         *(float*)(to + count / 2) = power;
         Vector512<float> scales = Vector512.Create(scale);
-        for (int i = 0; i < count; i += NumbersTogether, to += N)
-        {
-            Vector512<float> a = Vector512.Create(Vector256.Load(from + i), Vector256.Load(from + i + 16)), b = Vector512.Create(Vector256.Load(from + i + 8), Vector256.Load(from + i + 24));
-            Avx512BW.PackSignedSaturate(Scaled(a, scales), Scaled(b, scales)).AsInt32().Store(to);
-        }
+        for (int i = 0; i < count; i += Together, to += N)
+            Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from + i), scales), Scaled(Vector512.Load(from + i + N), scales)).AsInt32().Store(to);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
