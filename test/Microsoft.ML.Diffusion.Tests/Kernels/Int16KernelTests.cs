@@ -290,7 +290,7 @@ public abstract unsafe class Int16KernelTests(int lanes)
         ReadOnlySpan<short> halves = System.Runtime.InteropServices.MemoryMarshal.Cast<int, short>(all.AsSpan(row * words, words));
         short[] inOrder = new short[numbers.Length];
         for (int i = 0; i < inOrder.Length; i++)
-            inOrder[i] = halves[i % 16 is >= 4 and < 8 ? i + 4 : i % 16 is >= 8 and < 12 ? i - 4 : i];
+            inOrder[i] = halves[2 * Int16Layout.PlaceOf(i / 2, numbers.Length) + i % 2];
         return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 1]));
     }
 
