@@ -23,12 +23,14 @@ internal sealed class DdpmGenerator(
     public void Generate(ReadOnlySpan<long> labels, ReadOnlySpan<long> seeds, Span<float> images)
     {
         var model = lease.Model;
-        var type = PrecisionPolicy.TypeFor(settings.Precision);
+        var type = PrecisionPolicy.TypeFor(settings.Precision, model.Device);
         using var cores = DeviceSelection.Enter(model.Device, settings.Precision);
         using var parameters = new ParameterMemory(model.Network.parameters());
         using var known = parameters.Enter();
         using var weights = KeptWeights.Enter(model.Network.parameters());
         using var noGrad = no_grad();
+        using var typed = new TypedParameters(model.Network.parameters(), type);
+        using var inType = typed.Enter();
         using var scope = NewDisposeScope();
         using var noise = new PerRowNoise(seeds, [model.Info.Shape.Channels, model.Info.Shape.Height, model.Info.Shape.Width], model.Device);
         var classes = labels.IsEmpty ? null : tensor(labels.ToArray(), int64).to(model.Device);

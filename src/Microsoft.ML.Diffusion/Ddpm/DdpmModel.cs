@@ -66,7 +66,7 @@ internal sealed class DdpmModel
         var network = Info.Network.BuildUninitialized(Info.Shape);
         try
         {
-            network.to(device);
+            NetworkPlacement.Move(network, device);
             using var untracked = no_grad();
             using var scope = NewDisposeScope();
             var weights = Network.state_dict();

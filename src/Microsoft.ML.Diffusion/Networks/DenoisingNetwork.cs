@@ -15,7 +15,7 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     public UNetShape Shape { get; } = shape;
 
     /// <summary>
-    /// Draws what dropout leaves out while training; must live on the network's device. The network starts with one of its own, seeded when it was built,
+    /// Draws what dropout leaves out while training; on the CPU, whatever the network's device. The network starts with one of its own, seeded when it was built,
     /// and owns neither that nor a later one.
     /// </summary>
     public abstract Generator DropoutGenerator { get; set; }

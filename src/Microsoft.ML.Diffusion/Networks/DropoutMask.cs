@@ -3,7 +3,7 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>Dropout that draws from an explicit generator, one for all the blocks of a network.</summary>
 internal sealed class DropoutMask(double share, Generator generator)
 {
-    /// <summary>Draws what is left out; on the device of the activations.</summary>
+    /// <summary>Draws what is left out; on the CPU, whatever the device of the activations.</summary>
     public Generator Generator { get; set; } = generator;
 
     /// <summary>Whether anything is left out.</summary>
@@ -26,7 +26,14 @@ internal sealed class DropoutMask(double share, Generator generator)
     /// <summary>Draws factors: 0 for a share of the activations, for the rest what keeps the mean.</summary>
     /// <param name="shape">Any shape.</param>
     /// <param name="type">The element type.</param>
-    /// <param name="device">That of the generator; null: the CPU.</param>
+    /// <param name="device">Where the factors are wanted; null: the CPU.</param>
     /// <returns>The caller disposes it.</returns>
-    public Tensor Draw(long[] shape, ScalarType type, Device? device = null) => empty(shape, type, device).bernoulli_(1 - share, Generator).mul_(1 / (1 - share));
+    public Tensor Draw(long[] shape, ScalarType type, Device? device = null)
+    {
+        Tensor mask = empty(shape, type, device);
+        DeviceRandom.FillBernoulli(mask, 1 - share, Generator);
+        using var scope = NewDisposeScope();
+        mask.mul_(1 / (1 - share));
+        return mask;
+    }
 }

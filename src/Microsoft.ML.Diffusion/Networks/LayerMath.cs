@@ -41,9 +41,11 @@ internal static class LayerMath
             using Tensor y = Convolve(wide, weight, bias, strides, padding);
             return y.to(type);
         }
-        using Tensor w = weight.to(type);
-        using Tensor? b = bias?.to(type);
-        return nn.functional.conv2d(x, w, b, strides, padding);
+        using var w = new TypedParameter(weight, type);
+        if (bias is null)
+            return nn.functional.conv2d(x, w.Tensor, null, strides, padding);
+        using var b = new TypedParameter(bias, type);
+        return nn.functional.conv2d(x, w.Tensor, b.Tensor, strides, padding);
     }
 
     /// <summary>Convolves with one zero to the right and one below.</summary>
@@ -91,8 +93,23 @@ internal static class LayerMath
         if (FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend) is { } fused)
             return fused;
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
+        if (x.device_type != DeviceType.CPU)
+            return ProjectPixels(entered, weight, bias, addend);
         using Tensor kernel = weight.view(weight.shape[0], weight.shape[1], 1, 1);
         return AddTo(Convolve(entered, kernel, bias, One, Zero), addend);
+    }
+
+    /// <summary>A 1x1 convolution as a product over pixels, which is the order that attention wants them in.</summary>
+    internal static Tensor ProjectPixels(Tensor x, Tensor weight, Tensor? bias, Tensor? addend)
+    {
+        long[] shape = x.shape;
+        using Tensor pixels = x.permute(0, 2, 3, 1);
+        using Tensor rows = pixels.reshape(-1, shape[1]);                  // [N·H·W, C]
+        using Tensor product = Multiply(rows, weight, bias);               // [N·H·W, D]
+        using Tensor laidOut = product.view(shape[0], shape[2], shape[3], weight.shape[0]);
+        using Tensor y = laidOut.permute(0, 3, 1, 2);
+        // Of two orders in memory a sum has that of its first term.
+        return addend is null ? y.alias() : addend + y;
     }
 
     /// <summary>A 3x3 convolution of stride 1 with what surrounds it.</summary>
@@ -129,18 +146,18 @@ internal static class LayerMath
     /// <summary>Multiplies the last dimension. Without gradients a row's result does not depend on the other rows: a BLAS takes another order of sums for one row than for many.</summary>
     /// <param name="x">[…, C].</param>
     /// <param name="weight">[D, C].</param>
-    /// <param name="bias">[D].</param>
+    /// <param name="bias">[D] or null.</param>
     /// <returns>[…, D].</returns>
-    public static Tensor Multiply(Tensor x, Tensor weight, Tensor bias)
+    public static Tensor Multiply(Tensor x, Tensor weight, Tensor? bias)
     {
-        if (!is_grad_enabled() && MultiplyRows(x, weight, bias) is { } product)
+        if (bias is not null && !is_grad_enabled() && MultiplyRows(x, weight, bias) is { } product)
             return product;
         ScalarType type = x.dtype;
-        if (weight.dtype == type)
-            return nn.functional.linear(x, weight, bias);
-        using Tensor w = weight.to(type);
-        using Tensor b = bias.to(type);
-        return nn.functional.linear(x, w, b);
+        using var w = new TypedParameter(weight, type);
+        if (bias is null)
+            return nn.functional.linear(x, w.Tensor);
+        using var b = new TypedParameter(bias, type);
+        return nn.functional.linear(x, w.Tensor, b.Tensor);
     }
 
     private static Tensor? MultiplyRows(Tensor x, Tensor weight, Tensor bias)

@@ -16,9 +16,11 @@ internal static class NormActivation
     {
         if (FusedNormActivation.TryApply(x, norm) is { } fused)
             return fused;
-        if (x.dtype != norm.Weight.dtype && x.device_type == DeviceType.CPU)
+        if (x.device_type != DeviceType.CPU)
+            return ApplyOnDevice(x, norm);
+        if (x.dtype != norm.Weight.dtype)
             return ApplyWide(x, norm);
-        Tensor h = Normalize(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
+        Tensor h = nn.functional.group_norm(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
         return Modulate(h, norm.Film, norm.Settings.Silu);
     }
 
@@ -30,6 +32,39 @@ internal static class NormActivation
         using Tensor wide = x.to(type);
         using Tensor y = Apply(wide, norm with { Film = film });
         return y.to(x.dtype);
+    }
+
+    /// <summary>
+    /// On a GPU, where an activation's way to memory and back is what costs: FiLM is folded into the norm's weight and bias. Where rows are told different things, all images are one of N·C channels
+    /// in N·G groups, so that each row has weights of its own. bfloat16 is summed in float32 inside libtorch's operator.
+    /// </summary>
+    internal static Tensor ApplyOnDevice(Tensor x, NormArguments norm)
+    {
+        using Tensor h = norm.Film is { } film ? NormalizeWithFilm(x, norm, film) : NormalizeIn(x, norm.Settings, norm.Weight, norm.Bias);
+        return norm.Settings.Silu ? nn.functional.silu(h) : h.alias();
+    }
+
+    private static Tensor NormalizeWithFilm(Tensor x, NormArguments norm, Tensor film)
+    {
+        using Tensor wide = film.to(norm.Weight.dtype);
+        long channels = film.shape[1] / 2;
+        using Tensor scale = wide.narrow(1, 0, channels), shift = wide.narrow(1, channels, channels);   // [N or 1, C]
+        using Tensor factor = scale + 1;
+        using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.add_(shift);
+        using Tensor weights = weight.view(-1), biases = bias.view(-1);
+        long[] shape = x.shape;
+        if (weights.shape[0] == shape[1])
+            return NormalizeIn(x, norm.Settings, weights, biases);
+        using Tensor one = x.reshape(1, shape[0] * shape[1], shape[2], shape[3]);
+        using Tensor h = NormalizeIn(one, norm.Settings with { Groups = (int)shape[0] * norm.Settings.Groups }, weights, biases);
+        return h.view(shape);
+    }
+
+    private static Tensor NormalizeIn(Tensor x, NormSettings settings, Tensor weight, Tensor bias)
+    {
+        using var w = new TypedParameter(weight, x.dtype);
+        using var b = new TypedParameter(bias, x.dtype);
+        return nn.functional.group_norm(x, settings.Groups, w.Tensor, b.Tensor, settings.Epsilon);
     }
 
     /// <summary>The part after the norm, for norms of other kinds; disposes <paramref name="normalized"/>.</summary>
@@ -56,16 +91,5 @@ internal static class NormActivation
         Tensor activated = nn.functional.silu(h);
         h.Dispose();
         return activated;
-    }
-
-    private static Tensor Normalize(Tensor x, long groups, Tensor weight, Tensor bias, double epsilon)
-    {
-        ScalarType type = x.dtype;
-        if (weight.dtype == type)
-            return nn.functional.group_norm(x, groups, weight, bias, epsilon);
-        // Statistics of thousands of bfloat16 numbers need float32 sums.
-        using Tensor wide = x.to(weight.dtype);
-        using Tensor h = nn.functional.group_norm(wide, groups, weight, bias, epsilon);
-        return h.to(type);
     }
 }

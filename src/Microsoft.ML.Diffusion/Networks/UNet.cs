@@ -61,8 +61,8 @@ internal sealed partial class UNet : DenoisingNetwork
     }
 
     /// <inheritdoc/>
-    /// <remarks>A processor's norms read it as float32 whatever the activations are.</remarks>
-    private protected override ScalarType EmbeddingType(Tensor x) => x.device_type == DeviceType.CPU ? ScalarType.Float32 : x.dtype;
+    /// <remarks>Norms read it as float32 whatever the activations are.</remarks>
+    private protected override ScalarType EmbeddingType(Tensor x) => ScalarType.Float32;
 
     /// <inheritdoc/>
     private protected override Tensor RunTyped(Tensor x, NetworkEmbedding embedding)
@@ -71,7 +71,7 @@ internal sealed partial class UNet : DenoisingNetwork
         if (HostNetwork.TryRun(this, entering, embedding) is { } output)
             return output;
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
-        using Tensor laidOut = ChannelsLast.Of(entering);
+        using Tensor laidOut = entering.device_type == DeviceType.CPU ? ChannelsLast.Of(entering) : entering.contiguous();
         Tensor bottleneck = Contract(laidOut, embedding, skips);
         return Expand(bottleneck, embedding, skips, x.dtype);
     }

@@ -43,18 +43,18 @@ public sealed class DiffusionLoss
 
     /// <summary>Draws the noise to train with: standard normal, plus the options' offset noise.</summary>
     /// <param name="shape">[N, C, H, W].</param>
-    /// <param name="generator">On <paramref name="device"/>.</param>
+    /// <param name="generator">On the CPU; the draws depend on its state alone, on a GPU too.</param>
     /// <param name="device">Where; null for the CPU.</param>
     public Tensor DrawNoise(ReadOnlySpan<long> shape, Generator generator, Device? device = null)
     {
-        var noise = randn(shape, ScalarType.Float32, device, generator: generator);
+        var noise = DeviceRandom.Normal(shape, generator, device);
         if (_options.OffsetNoise == 0)
             return noise;
         var shared = new long[shape.Length];
         Array.Fill(shared, 1);
         shape[..2].CopyTo(shared);
         using (noise)
-        using (var channel = randn(shared, ScalarType.Float32, device, generator: generator))
+        using (var channel = DeviceRandom.Normal(shared, generator, device))
         using (var offset = channel * _options.OffsetNoise)
             return noise + offset;
     }

@@ -8,6 +8,7 @@ namespace Microsoft.ML.Diffusion;
 public enum ComputePrecision
 {
     /// <summary>
+    /// On a GPU bfloat16 where it multiplies that (compute capability 8.0, NVIDIA's Ampere, and later), else float32. On a processor
     /// float32; but where the processor multiplies bfloat16 (Intel AMX or AVX512_BF16, on Linux) and all channels of a U-Net are multiples of 32, its activations
     /// between the first and the last convolution are bfloat16. Sums are float32. Beside AVX512_BF16, AVX512_VNNI multiplies 3x3 convolutions in 16-bit integers, which lose less.
     /// Where a processor does not multiply bfloat16, but has AVX2 and no AVX-512, or AVX512_VNNI on Linux, convolutions, products and attention of 32 channels or more round their factors
@@ -15,11 +16,11 @@ public enum ComputePrecision
     /// </summary>
     Automatic,
 
-    /// <summary>float32: 24 bits of precision on every machine.</summary>
+    /// <summary>float32: 24 bits of precision on every machine; on a GPU, TF32 is off meanwhile.</summary>
     Full,
 
     /// <summary>
-    /// bfloat16 in convolutions, products and attention: 8 bits of precision, half the memory. For GPUs; a processor that does not multiply it keeps activations
+    /// bfloat16 in convolutions, norms, products and attention: 8 bits of precision, half the memory. For GPUs; a processor that does not multiply it keeps activations
     /// in bfloat16 and takes them back to float32 for convolutions and norms.
     /// </summary>
     BFloat16,
@@ -28,8 +29,13 @@ public enum ComputePrecision
 /// <summary>Decides what a network computes in.</summary>
 internal static class PrecisionPolicy
 {
-    /// <summary>The element type of the activations.</summary>
-    public static ScalarType TypeFor(ComputePrecision precision) => precision == ComputePrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
+    /// <summary>The element type that activations have outside our own kernels, which narrow by themselves.</summary>
+    /// <param name="precision">What is asked for.</param>
+    /// <param name="device">Where it is computed.</param>
+    public static ScalarType TypeFor(ComputePrecision precision, Device device) =>
+        precision == ComputePrecision.BFloat16 || (precision == ComputePrecision.Automatic && device.type == DeviceType.CUDA && GpuCapability.MultipliesBFloat16(device.index))
+            ? ScalarType.BFloat16
+            : ScalarType.Float32;
 
     /// <summary>What multiplies on a processor; null: vector registers, in float32.</summary>
     public static MatrixUnit? UnitFor(ComputePrecision precision) => precision == ComputePrecision.Full ? null : MatrixUnit.OfThisProcessor;

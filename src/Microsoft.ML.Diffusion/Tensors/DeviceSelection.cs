@@ -36,7 +36,8 @@ internal static class DeviceSelection
 
     /// <summary>
     /// Begins work on a device: on the CPU, gives all cores to our kernels (<see cref="Cores.Reserve"/>), keeps the memory they free (<see cref="HostAllocator.Keep"/>)
-    /// and has them multiply with the processor's matrix unit where the precision allows it (<see cref="MatrixUnit.Enter"/>).
+    /// and has them multiply with the processor's matrix unit where the precision allows it (<see cref="MatrixUnit.Enter"/>); on a GPU, keeps float32 from being TF32 where
+    /// the precision is full (<see cref="PlainFloat32.Enter"/>).
     /// </summary>
     /// <param name="device">The device.</param>
     /// <param name="precision">What networks compute in. Activations in bfloat16 go through libtorch's operators, which want the cores themselves.</param>
@@ -45,12 +46,12 @@ internal static class DeviceSelection
     {
         UseAllCores();
         if (device.type != DeviceType.CPU)
-            return default;
+            return new(default, default, default, default, precision == ComputePrecision.Full ? PlainFloat32.Enter() : default);
         MatrixUnit? wanted = PrecisionPolicy.UnitFor(precision);
         var unit = MatrixUnit.Enter(wanted);
         var integers = Int16Products.Enter(PrecisionPolicy.MultipliesInIntegers(precision));
-        bool ours = wanted is not null || PrecisionPolicy.TypeFor(precision) == ScalarType.Float32;
-        return ours ? new(HostAllocator.Keep(), Cores.Reserve(), unit, integers) : new(default, default, unit, integers);
+        bool ours = wanted is not null || PrecisionPolicy.TypeFor(precision, device) == ScalarType.Float32;
+        return ours ? new(HostAllocator.Keep(), Cores.Reserve(), unit, integers, default) : new(default, default, unit, integers, default);
     }
 
     /// <summary>Work on a device.</summary>
@@ -58,11 +59,13 @@ internal static class DeviceSelection
     /// <param name="Cores">What is reserved meanwhile.</param>
     /// <param name="Unit">What multiplies bfloat16 meanwhile.</param>
     /// <param name="Integers">How float32 is multiplied meanwhile.</param>
-    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores, MatrixUnit.Use Unit, Int16Products.Use Integers) : IDisposable
+    /// <param name="Plain">What keeps a GPU's float32 from being TF32 meanwhile.</param>
+    internal readonly record struct Work(HostAllocator.Keeping Memory, Cores.Reservation Cores, MatrixUnit.Use Unit, Int16Products.Use Integers, PlainFloat32.Use Plain) : IDisposable
     {
         /// <inheritdoc/>
         public void Dispose()
         {
+            Plain.Dispose();
             Integers.Dispose();
             Unit.Dispose();
             Cores.Dispose();

@@ -24,18 +24,18 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         var seeds = new Random(settings.Seed);
         using var weights = new Generator((ulong)seeds.Next(), CPU);
         using var draws = new Generator((ulong)seeds.Next(), CPU);
-        using var noise = new Generator((ulong)seeds.Next(), device);
-        using var dropout = new Generator((ulong)seeds.Next(), device);
+        using var noise = new Generator((ulong)seeds.Next(), CPU);
+        using var dropout = new Generator((ulong)seeds.Next(), CPU);
 
         DenoisingNetwork? network = null;
         try
         {
             network = settings.Network.Build(settings.Shape, weights);
-            network.to(device);
+            NetworkPlacement.Move(network, device);
             network.DropoutGenerator = dropout;
             network.train();
             int steps;
-            using (var optimizer = new FlatAdam(network.parameters(), settings.Adam))
+            using (var optimizer = new FlatAdam(network.parameters(), settings.Adam, PrecisionPolicy.TypeFor(settings.Precision, device)))
             using (var diffusion = new GaussianDiffusion(settings.Schedule.Build(), settings.Prediction, settings.Variance))
             {
                 report.Begin(settings, optimizer.ParameterCount, device);
@@ -108,11 +108,12 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
     {
         using var scope = NewDisposeScope();
         using var parameters = session.Parameters.Enter();
+        using var typed = session.State.Optimizer.EnterTypedWeights();
         var x0 = Images(batch);
         var labels = settings.Shape.Classes > 0 ? Labels(batch, session.Draws) : null;
         using var draw = session.State.Timesteps.Sample(settings.BatchSize, session.Draws, device);
         var noise = loss.DrawNoise(x0.shape, session.Noise, device);
-        using var rows = loss.Compute((x, t) => session.Network.ForwardIn(x, t, labels, PrecisionPolicy.TypeFor(settings.Precision)), x0, draw.Timesteps, noise);
+        using var rows = loss.Compute((x, t) => session.Network.ForwardIn(x, t, labels, PrecisionPolicy.TypeFor(settings.Precision, device)), x0, draw.Timesteps, noise);
         var mean = (rows.Loss * draw.Weights).mean();
         mean.backward();
         if (settings.ImportanceSampling)

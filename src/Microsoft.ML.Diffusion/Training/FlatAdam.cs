@@ -17,11 +17,13 @@ internal sealed partial class FlatAdam : IDisposable
     private readonly Tensor _square;
     private readonly Tensor _average;
     private readonly List<Tensor> _views = [];
+    private readonly TypedWeights? _typed;
 
     /// <summary>Takes the parameters over: their storage becomes one vector, their gradients another.</summary>
     /// <param name="parameters">Float32 parameters, all on one device.</param>
     /// <param name="options">The optimizer's constants.</param>
-    public FlatAdam(IEnumerable<Parameter> parameters, AdamOptions options)
+    /// <param name="type">What the network computes in, for <see cref="EnterTypedWeights"/>.</param>
+    public FlatAdam(IEnumerable<Parameter> parameters, AdamOptions options, ScalarType type = ScalarType.Float32)
     {
         _options = options;
         var trained = parameters.Where(p => p.requires_grad).ToList();
@@ -52,6 +54,8 @@ internal sealed partial class FlatAdam : IDisposable
             offset += count;
         }
         _average = _weights.clone().DetachFromDisposeScope();
+        if (type != ScalarType.Float32 && device.type != DeviceType.CPU)
+            _typed = new TypedWeights(_weights, trained, type);
     }
 
     /// <summary>Steps taken; a skipped one does not count.</summary>
@@ -65,6 +69,7 @@ internal sealed partial class FlatAdam : IDisposable
     /// <returns>The gradient's norm before clipping; where it is not finite, nothing but the gradients was changed.</returns>
     public double Step(double learningRate)
     {
+        _typed?.AddGradientsTo(_gradients);
         double norm = GradientNorm();
         if (!double.IsFinite(norm))
         {
@@ -87,6 +92,12 @@ internal sealed partial class FlatAdam : IDisposable
             UpdateOnDevice(update);
         return norm;
     }
+
+    /// <summary>
+    /// Has the calling thread's layers compute with the weights as they are now in the network's own type, until the result is disposed, on the same thread. Where that is not float32 and the
+    /// weights lie on a GPU, one operator converts them all.
+    /// </summary>
+    public TypedParameters.Scope EnterTypedWeights() => _typed is { } typed ? typed.Enter(_weights) : default;
 
     /// <summary>Puts the moving average in the parameters' place, for good: training is over.</summary>
     public void UseAverage()
@@ -118,6 +129,7 @@ internal sealed partial class FlatAdam : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _typed?.Dispose();
         foreach (var tensor in _views)
             tensor.Dispose();
         foreach (var (_, tensor) in State)

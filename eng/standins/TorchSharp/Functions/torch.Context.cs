@@ -17,6 +17,36 @@ public static partial class torch
     {
         public static bool is_available() => tss_cuda_available() != 0;
         public static int device_count() => tss_cuda_device_count();
+
+        public static void manual_seed_all(long seed)
+        {
+            TryInitializeDeviceType(DeviceType.CUDA);
+            Check(tss_cuda_manual_seed(seed));
+        }
+    }
+
+    public static class backends
+    {
+        public static class cuda
+        {
+            public static class matmul
+            {
+                public static bool allow_tf32
+                {
+                    get => tss_flag(Switch.CublasTf32) != 0;
+                    set => Check(tss_set_flag(Switch.CublasTf32, value ? (byte)1 : (byte)0));
+                }
+            }
+        }
+
+        public static class cudnn
+        {
+            public static bool allow_tf32
+            {
+                get => tss_flag(Switch.CudnnTf32) != 0;
+                set => Check(tss_set_flag(Switch.CudnnTf32, value ? (byte)1 : (byte)0));
+            }
+        }
     }
 
     /// <summary>A source of random numbers of its own. As in the package, always a CPU one.</summary>

@@ -56,6 +56,9 @@ internal static unsafe partial class Bridge
     [LibraryImport(Library)] public static partial byte tss_generator_set_state(nint g, nint state);
     [LibraryImport(Library)] public static partial byte tss_cuda_available();
     [LibraryImport(Library)] public static partial int tss_cuda_device_count();
+    [LibraryImport(Library)] public static partial byte tss_cuda_manual_seed(long seed);
+    [LibraryImport(Library)] public static partial byte tss_flag(Switch flag);
+    [LibraryImport(Library)] public static partial byte tss_set_flag(Switch flag, byte on);
     [LibraryImport(Library)] public static partial int tss_threads();
     [LibraryImport(Library)] public static partial byte tss_set_threads(int n);
     [LibraryImport(Library)] public static partial byte* tss_version();
@@ -92,6 +95,12 @@ internal static unsafe partial class Bridge
         public Kind Kind;
         public int Count;
         public long Bits;
+    }
+
+    /// <summary>A switch of libtorch's; the numbers are those of native/context.cpp.</summary>
+    internal enum Switch
+    {
+        CublasTf32, CudnnTf32,
     }
 
     /// <summary>What an argument is; the numbers are those of native/bridge.h.</summary>
