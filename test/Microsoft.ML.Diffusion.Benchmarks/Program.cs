@@ -7,8 +7,8 @@ if (args is ["--quality" or "--samplers", ..])
 
 var quick = new Option<bool>("--quick") { Description = "A few iterations of everything: does it run?" };
 var filter = new Option<string?>("--filter") { Description = "Run only the BenchmarkDotNet benchmarks that match, such as '*Loader*'." };
-var parts = new Option<string>("--parts") { Description = "Which parts to run.", DefaultValueFactory = _ => "operators,paired,curves" };
-var publish = new Option<string?>("--publish") { Description = "Also write the tables into this document, between the comments bench:begin and bench:end." };
+var parts = new Option<string?>("--parts") { Description = "Which parts to run: operators,paired,curves. Default: all; on a GPU all but operators." };
+var publish = new Option<string?>("--publish") { Description = "Also write the tables into this document, between the comments bench:begin and bench:end; a GPU's between bench-cuda:begin and bench-cuda:end." };
 var noPeer = new Option<bool>("--no-peer") { Description = "Do not compare with PyTorch." };
 var python = new Option<string?>("--python") { Description = "The Python that has PyTorch. Default: python3, /usr/bin/python3." };
 var device = new Option<string>("--device") { Description = "cpu, cuda, or auto: CUDA where it is there.", DefaultValueFactory = _ => "auto" };
@@ -34,11 +34,12 @@ var document = new Option<string?>("--document") { Description = "The document w
 var root = new RootCommand("Measures Microsoft.ML.Diffusion.") { quick, filter, parts, publish, noPeer, python, device, threads, output };
 root.SetAction(line =>
 {
-    string[] wanted = line.GetValue(filter) is null ? line.GetValue(parts)!.Split(',', StringSplitOptions.TrimEntries) : ["operators"];
+    string device = Device(line);
+    string[] wanted = line.GetValue(filter) is not null ? ["operators"] : line.GetValue(parts)?.Split(',', StringSplitOptions.TrimEntries) ?? [.. SuiteOptions.PartsFor(device)];
     if (wanted.Except(["operators", "paired", "curves"]).FirstOrDefault() is { } unknown)
         throw new ArgumentException($"--parts has '{unknown}'; there are operators, paired and curves.");
     return BenchmarkSuite.Run(new SuiteOptions(
-        line.GetValue(quick), line.GetValue(filter), wanted.Contains("paired") ? FindPeer(line) : null, Device(line), line.GetValue(threads),
+        line.GetValue(quick), line.GetValue(filter), wanted.Contains("paired") ? FindPeer(line) : null, device, line.GetValue(threads),
         line.GetValue(output)!, wanted.ToHashSet(), line.GetValue(publish)));
 });
 

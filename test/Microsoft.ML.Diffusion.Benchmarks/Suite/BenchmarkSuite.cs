@@ -40,14 +40,14 @@ internal static class BenchmarkSuite
         }
 
         // A part alone never overwrites the report of the whole.
-        string name = options.Parts.Count == 3 ? "bench.md" : $"bench-{string.Join('-', options.Parts.Order())}.md";
+        string name = options.IsWhole ? $"{options.Name}.md" : $"{options.Name}-{string.Join('-', options.Parts.Order())}.md";
         ReportFile.Write(Path.Combine(options.Output, name), $"# Benchmarks\n\n{report}");
         if (options.Publish is { } document)
         {
-            const string published = "docs/images/cost-curves.png";
+            string published = options.Device == "cuda" ? "docs/images/cost-curves-cuda.png" : "docs/images/cost-curves.png";
             if (curves.Count > 0)
                 File.Copy(Path.Combine(options.Output, "curves.png"), Path.Combine(Path.GetDirectoryName(Path.GetFullPath(document))!, published), overwrite: true);
-            ReportFile.WriteBetweenMarkers(document, "bench", report.ToString().Replace("(curves.png)", $"({published})"));
+            ReportFile.WriteBetweenMarkers(document, options.Name, report.ToString().Replace("(curves.png)", $"({published})"));
         }
         Console.WriteLine();
         Console.Write(report);

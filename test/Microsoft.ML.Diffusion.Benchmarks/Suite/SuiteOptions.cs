@@ -11,8 +11,17 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <param name="Publish">The document to write the table into; null for none.</param>
 internal sealed record SuiteOptions(bool Quick, string? Filter, Peer? Peer, string Device, int Threads, string Output, IReadOnlySet<string> Parts, string? Publish)
 {
+    /// <summary>The parts that a device is measured by. Operators are those of the CPU.</summary>
+    public static IReadOnlyList<string> PartsFor(string device) => device == "cuda" ? ["paired", "curves"] : ["operators", "paired", "curves"];
+
+    /// <summary>Whether all of them are asked for.</summary>
+    public bool IsWhole => PartsFor(Device).All(Parts.Contains);
+
     /// <summary>Images in a step: what the machine is bought for.</summary>
     public int Batch => Device == "cuda" ? 128 : 16;
+
+    /// <summary>Which of several tables in a document, and pictures beside it, this machine's are.</summary>
+    public string Name => Device == "cuda" ? "bench-cuda" : "bench";
 
     /// <summary>Channels of the first resolution.</summary>
     public int BaseChannels => Device == "cuda" ? 128 : 64;

@@ -25,7 +25,7 @@ internal sealed record Measurement
     /// <summary>Images a second at the median.</summary>
     public double ImagesPerSecond { get; init; }
 
-    /// <summary>The process's largest resident set, in bytes.</summary>
+    /// <summary>In bytes: the process's largest resident set; on a GPU, what of its memory was taken at the end, when allocators still keep their most.</summary>
     public long PeakMemory { get; init; }
 
     /// <summary>Numbers in the network.</summary>
@@ -69,12 +69,13 @@ internal sealed record Measurement
         Seconds = [.. seconds],
         MedianSeconds = seconds.Median(),
         ImagesPerSecond = images / seconds.Median(),
-        PeakMemory = ProcessMemory.Peak(),
+        PeakMemory = device == "cpu" ? ProcessMemory.Peak() : ProcessMemory.OfGpu(),
         Parameters = parameters,
         Threads = get_num_threads(),
         Torch = __version__,
         Device = device,
-        Type = device != "cpu" ? "float32" : PrecisionPolicy.UnitFor(precision) is not null ? "bfloat16" : PrecisionPolicy.MultipliesInIntegers(precision) ? "int16" : "float32",
+        Type = device != "cpu" ? $"{PrecisionPolicy.TypeFor(precision, new Device(TorchSharp.DeviceType.CUDA, 0))}".ToLowerInvariant()
+            : PrecisionPolicy.UnitFor(precision) is not null ? "bfloat16" : PrecisionPolicy.MultipliesInIntegers(precision) ? "int16" : "float32",
     };
 
     /// <summary>The result on a line of output; null where the line is something else.</summary>

@@ -116,11 +116,12 @@ internal static class Worker
             Progress = progress,
         }).Fit(images);
 
-    /// <summary>The model of --model, computing in --precision.</summary>
+    /// <summary>The model of --model, on --device, computing in --precision.</summary>
     public static DdpmTransformer Load(MLContext context, WorkerOptions options)
     {
         using var model = (DdpmTransformer)context.Model.Load(options.Model ?? throw new ArgumentException("--model is missing."), out _);
-        return model.WithPrecision(options.Precision);
+        using DdpmTransformer there = model.WithDevice(context);
+        return there.WithPrecision(options.Precision);
     }
 
     private static void Generate(MLContext context, DdpmTransformer model, int images)
