@@ -22,6 +22,12 @@ internal sealed class GroupNormLayer : nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
+    /// <summary>[C].</summary>
+    public Parameter Weight => _weight;
+
+    /// <summary>[C].</summary>
+    public Parameter Bias => _bias;
+
     /// <summary>The norm alone.</summary>
     public override Tensor forward(Tensor x) => Apply(x, silu: false);
 
@@ -40,4 +46,9 @@ internal sealed class GroupNormLayer : nn.Module<Tensor, Tensor>
     /// <param name="film">[N or 1, 2C], the scales and then the shifts; null: none.</param>
     /// <returns>The caller disposes it.</returns>
     public NormArguments With(bool silu, Tensor? film = null) => new(_weight, _bias, film, new NormSettings((int)_groups, _epsilon, silu));
+
+    /// <summary>The same where FiLM is in the weight and the bias already.</summary>
+    /// <param name="folded">In the type that is computed in.</param>
+    /// <param name="silu">Whether SiLU follows.</param>
+    public NormArguments With(FoldedNorm folded, bool silu) => new(folded.Weight, folded.Bias, null, new NormSettings((int)_groups, _epsilon, silu));
 }

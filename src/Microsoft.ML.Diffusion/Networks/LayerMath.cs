@@ -64,6 +64,8 @@ internal static class LayerMath
 
     private static Tensor? Fused(Tensor x, Tensor weight, Tensor? bias, long[] strides, long[] padding)
     {
+        if (x.device_type != DeviceType.CPU)
+            return null;
         if (strides is [1, 1] && padding is [1, 1] && weight.shape[2] == 3)
             return FusedConvolution.TryApply(x, weight, bias);
         // Over windows of many pixels the copies would cost more than the product saves.
@@ -90,10 +92,11 @@ internal static class LayerMath
     /// <returns>[N, D, H, W].</returns>
     public static Tensor Project(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
     {
-        if (FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend) is { } fused)
+        bool onDevice = x.device_type != DeviceType.CPU;
+        if (!onDevice && FusedProduct.TryApply(x, weight, bias, norm: norm, addend: addend) is { } fused)
             return fused;
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
-        if (x.device_type != DeviceType.CPU)
+        if (onDevice)
             return ProjectPixels(entered, weight, bias, addend);
         using Tensor kernel = weight.view(weight.shape[0], weight.shape[1], 1, 1);
         return AddTo(Convolve(entered, kernel, bias, One, Zero), addend);
@@ -121,7 +124,7 @@ internal static class LayerMath
     /// <returns>[N, D, H, W].</returns>
     public static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, NormArguments? norm, Tensor? addend)
     {
-        if (FusedConvolution.TryApply(x, weight, bias, norm, addend) is { } fused)
+        if (x.device_type == DeviceType.CPU && FusedConvolution.TryApply(x, weight, bias, norm, addend) is { } fused)
             return fused;
         using Tensor entered = norm is null ? x.alias() : NormActivation.Apply(x, norm);
         return AddTo(Convolve(entered, weight, bias, One, One), addend);

@@ -32,10 +32,22 @@ internal sealed class LinearLayer : nn.Module<Tensor, Tensor>
     /// <param name="x">[M, C].</param>
     /// <param name="layers">The layers.</param>
     /// <returns>A row of each layer for each row; the caller disposes it.</returns>
-    public static NetworkEmbedding Apply(Tensor x, IReadOnlyList<LinearLayer> layers) =>
-        FusedProjections.TryApply(x, [.. layers.Select(layer => ((Tensor)layer._weight, (Tensor)layer._bias))]) is { } all
+    public static NetworkEmbedding Apply(Tensor x, IReadOnlyList<LinearLayer> layers)
+    {
+        if (x.device_type != TorchSharp.DeviceType.CPU)
+            return new(ApplyJoined(x, layers), [.. layers.Select(layer => layer._outputs)]);
+        return FusedProjections.TryApply(x, [.. layers.Select(layer => ((Tensor)layer._weight, (Tensor)layer._bias))]) is { } all
             ? new(all, 0, all.Rows)
             : new([.. layers.Select(layer => layer.forward(x))]);
+    }
+
+    /// <summary>One product in place of many: [M, C] to [M, D₁ + D₂ + …]. A GPU is done with each of them before the next is called.</summary>
+    internal static Tensor ApplyJoined(Tensor x, IReadOnlyList<LinearLayer> layers)
+    {
+        using Tensor weights = cat([.. layers.Select(layer => (Tensor)layer._weight)]), biases = cat([.. layers.Select(layer => (Tensor)layer._bias)]);
+        using TypedParameter w = new(weights, x.dtype), b = new(biases, x.dtype);
+        return nn.functional.linear(x, w.Tensor, b.Tensor);
+    }
 
     /// <summary>Maps the channels of every pixel: [N, C, H, W] to [N, D, H, W]. The same as <see cref="forward"/> on rows of pixels, through the faster convolutions.</summary>
     /// <param name="x">[N, C, H, W].</param>

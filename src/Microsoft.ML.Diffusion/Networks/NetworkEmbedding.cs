@@ -6,6 +6,7 @@ namespace Microsoft.ML.Diffusion;
 public sealed class NetworkEmbedding : IDisposable
 {
     private readonly long _first;
+    private readonly int[] _widths = [];
     private IReadOnlyList<Tensor>? _projections;
 
     /// <summary>Wraps.</summary>
@@ -22,8 +23,13 @@ public sealed class NetworkEmbedding : IDisposable
     /// <param name="rows">M.</param>
     internal NetworkEmbedding(ProjectedRows all, long first, long rows) => (All, _first, Rows) = (all, first, rows);
 
+    /// <summary>Wraps all blocks' projections side by side.</summary>
+    /// <param name="joined">[M, D₁ + D₂ + …]; disposed with this.</param>
+    /// <param name="widths">Those of each block.</param>
+    internal NetworkEmbedding(Tensor joined, int[] widths) => (Joined, _widths, Rows) = (joined, widths, joined.shape[0]);
+
     /// <summary>For each block [M, D]: D channels to add, or their scales and then their shifts.</summary>
-    public IReadOnlyList<Tensor> Projections => _projections ??= All!.Split(_first, Rows);
+    public IReadOnlyList<Tensor> Projections => _projections ??= All?.Split(_first, Rows) ?? SplitJoined();
 
     /// <summary>M, the number of rows.</summary>
     public long Rows { get; }
@@ -31,7 +37,10 @@ public sealed class NetworkEmbedding : IDisposable
     /// <summary>All blocks' rows in one tensor, these and others; null: each block has its own.</summary>
     internal ProjectedRows? All { get; }
 
-    private Tensor Any => All?.Numbers ?? Projections[0];
+    /// <summary>[M, D₁ + D₂ + …], all blocks' projections side by side; null: they are not.</summary>
+    internal Tensor? Joined { get; }
+
+    private Tensor Any => All?.Numbers ?? Joined ?? Projections[0];
 
     /// <summary>Some of the rows, as views; for instance those of one step of a sampler that embedded all its timesteps at once.</summary>
     /// <param name="start">The first row.</param>
@@ -42,7 +51,9 @@ public sealed class NetworkEmbedding : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start + count, Rows, nameof(count));
-        return All is { } all ? new(all.Alias(), _first + start, count) : new([.. Projections.Select(projection => projection.narrow(0, start, count))]);
+        if (All is { } all)
+            return new(all.Alias(), _first + start, count);
+        return Joined is { } joined ? new(joined.narrow(0, start, count), _widths) : new([.. Projections.Select(projection => projection.narrow(0, start, count))]);
     }
 
     /// <summary>The projections in another element type, where the network runs in one.</summary>
@@ -51,13 +62,16 @@ public sealed class NetworkEmbedding : IDisposable
     {
         if (Any.dtype == type)
             return this;
-        return All is { } all ? new(all with { Numbers = all.Numbers.to(type) }, _first, Rows) : new([.. Projections.Select(projection => projection.to(type))]);
+        if (All is { } all)
+            return new(all with { Numbers = all.Numbers.to(type) }, _first, Rows);
+        return Joined is { } joined ? new(joined.to(type), _widths) : new([.. Projections.Select(projection => projection.to(type))]);
     }
 
     /// <summary>Takes the tensors out of the current dispose scope.</summary>
     internal void DetachFromDisposeScope()
     {
         All?.Numbers.DetachFromDisposeScope();
+        Joined?.DetachFromDisposeScope();
         foreach (Tensor projection in _projections ?? [])
             projection.DetachFromDisposeScope();
     }
@@ -82,8 +96,18 @@ public sealed class NetworkEmbedding : IDisposable
     public void Dispose()
     {
         All?.Numbers.Dispose();
+        Joined?.Dispose();
         foreach (Tensor projection in _projections ?? [])
             projection.Dispose();
+    }
+
+    private Tensor[] SplitJoined()
+    {
+        var views = new Tensor[_widths.Length];
+        long first = 0;
+        for (int i = 0; i < views.Length; first += _widths[i++])
+            views[i] = Joined!.narrow(1, first, _widths[i]);
+        return views;
     }
 }
 

@@ -14,10 +14,10 @@ internal static class NormActivation
     /// <returns>[N, C, H, W] in x's type.</returns>
     public static Tensor Apply(Tensor x, NormArguments norm)
     {
-        if (FusedNormActivation.TryApply(x, norm) is { } fused)
-            return fused;
         if (x.device_type != DeviceType.CPU)
             return ApplyOnDevice(x, norm);
+        if (FusedNormActivation.TryApply(x, norm) is { } fused)
+            return fused;
         if (x.dtype != norm.Weight.dtype)
             return ApplyWide(x, norm);
         Tensor h = nn.functional.group_norm(x, norm.Settings.Groups, norm.Weight, norm.Bias, norm.Settings.Epsilon);
@@ -40,7 +40,7 @@ internal static class NormActivation
     /// </summary>
     internal static Tensor ApplyOnDevice(Tensor x, NormArguments norm)
     {
-        using Tensor h = norm.Film is { } film ? NormalizeWithFilm(x, norm, film) : NormalizeIn(x, norm.Settings, norm.Weight, norm.Bias);
+        using Tensor h = norm.Film is { } film ? NormalizeWithFilm(x, norm, film) : NormalizeRows(x, norm.Settings, norm.Weight, norm.Bias);
         return norm.Settings.Silu ? nn.functional.silu(h) : h.alias();
     }
 
@@ -52,11 +52,17 @@ internal static class NormActivation
         using Tensor factor = scale + 1;
         using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.add_(shift);
         using Tensor weights = weight.view(-1), biases = bias.view(-1);
+        return NormalizeRows(x, norm.Settings, weights, biases);
+    }
+
+    /// <summary>The norm with a weight and a bias for all images, [C], or for each, [N·C].</summary>
+    private static Tensor NormalizeRows(Tensor x, NormSettings settings, Tensor weight, Tensor bias)
+    {
         long[] shape = x.shape;
-        if (weights.shape[0] == shape[1])
-            return NormalizeIn(x, norm.Settings, weights, biases);
+        if (weight.numel() == shape[1])
+            return NormalizeIn(x, settings, weight, bias);
         using Tensor one = x.reshape(1, shape[0] * shape[1], shape[2], shape[3]);
-        using Tensor h = NormalizeIn(one, norm.Settings with { Groups = (int)shape[0] * norm.Settings.Groups }, weights, biases);
+        using Tensor h = NormalizeIn(one, settings with { Groups = (int)shape[0] * settings.Groups }, weight, bias);
         return h.view(shape);
     }
 

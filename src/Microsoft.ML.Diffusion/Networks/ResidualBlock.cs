@@ -38,6 +38,9 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
         RegisterComponents();
     }
 
+    /// <summary>The norm that FiLM follows.</summary>
+    public GroupNormLayer ToldNorm => _norm2;
+
     /// <summary>Projects the activated embedding for this block: [M, E] to [M, D], or [M, 2D] with FiLM.</summary>
     public LinearLayer Projection => _time;
 
@@ -45,12 +48,19 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="projection">[N or 1, D or 2D], from <see cref="Projection"/>.</param>
     /// <returns>[N, D, H, W].</returns>
-    public override Tensor forward(Tensor x, Tensor projection)
+    public override Tensor forward(Tensor x, Tensor projection) => Apply(x, _norm2.With(silu: true, film: _film ? projection : null), _film ? null : projection);
+
+    /// <summary>The same where the norm knows already what the block is told.</summary>
+    /// <param name="x">[N, C, H, W].</param>
+    /// <param name="norm">Of <see cref="ToldNorm"/>.</param>
+    /// <returns>[N, D, H, W].</returns>
+    public Tensor Apply(Tensor x, FoldedNorm norm) => Apply(x, _norm2.With(norm, silu: true), added: null);
+
+    private Tensor Apply(Tensor x, NormArguments second, Tensor? added)
     {
         using Tensor h = _conv1.Apply(x, _norm1.With(silu: true));   // [N, D, H, W]
         using Tensor skip = _skip is null ? x.alias() : _skip.forward(x);
-        NormArguments second = _norm2.With(silu: true, film: _film ? projection : null);
-        using Tensor? shifted = _film ? null : AddRows(h, projection);
+        using Tensor? shifted = added is null ? null : AddRows(h, added);
         Tensor conditioned = shifted ?? h;
         if (!_dropout.Acts(training))
             return _conv2.Apply(conditioned, second, skip);

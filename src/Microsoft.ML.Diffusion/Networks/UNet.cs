@@ -14,6 +14,7 @@ internal sealed partial class UNet : DenoisingNetwork
 
     private readonly bool _fillsMatrixUnit;
     private readonly ConditionEmbedding _condition;
+    private readonly NormFolding? _folding;
     private readonly DropoutMask _dropout;
     private readonly Stage[] _down;
     private readonly Stage[] _middle;
@@ -40,6 +41,8 @@ internal sealed partial class UNet : DenoisingNetwork
         _down = [.. layout.Down.Select(block => Add(_downGroup, $"{block.Level}.{block.Index}", block, init))];
         _middle = [.. layout.Middle.Select(block => Add(_middleGroup, $"{block.Index}", block, init))];
         _up = [.. layout.Up.Select(block => Add(_upGroup, $"{block.Level}.{block.Index}", block, init))];
+        if (options.Conditioning == TimestepConditioning.ScaleShift)
+            _folding = new([.. _down.Concat(_middle).Concat(_up).Select(stage => stage.Block.ToldNorm)]);
         _output = (
             _outGroup.Add("norm", new GroupNormLayer(layout.OutputChannels, options.NormGroups, options.NormEpsilon, init)),
             _outGroup.Add("conv", new Conv2dLayer(layout.OutputChannels, shape.Outputs, 3, init, zero: true)));
@@ -72,16 +75,18 @@ internal sealed partial class UNet : DenoisingNetwork
             return output;
         var skips = new Stack<Tensor>(_down.Length + Options.Levels);
         using Tensor laidOut = entering.device_type == DeviceType.CPU ? ChannelsLast.Of(entering) : entering.contiguous();
-        Tensor bottleneck = Contract(laidOut, embedding, skips);
-        return Expand(bottleneck, embedding, skips, x.dtype);
+        using FoldedNorms? norms = embedding.Joined is { } joined ? _folding?.Fold(joined, x.dtype) : null;
+        Tensor bottleneck = Contract(laidOut, embedding, skips, norms);
+        return Expand(bottleneck, embedding, skips, x.dtype, norms);
     }
 
     /// <summary>The way down and the bottleneck.</summary>
     /// <param name="x">[N, C, H, W].</param>
     /// <param name="embedding">N rows or one.</param>
     /// <param name="skips">Takes what the way up needs: the input of every block and of every downsampling.</param>
+    /// <param name="norms">What the blocks are told, folded into their norms; null: the embedding tells them.</param>
     /// <returns>The bottleneck's output at the coarsest resolution.</returns>
-    internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips)
+    internal Tensor Contract(Tensor x, NetworkEmbedding embedding, Stack<Tensor> skips, FoldedNorms? norms = null)
     {
         Tensor h = _stem.forward(x);
         if (Narrows(h))
@@ -93,7 +98,7 @@ internal sealed partial class UNet : DenoisingNetwork
         foreach (Stage stage in _down)
         {
             skips.Push(ChannelMoments.Alias(h));
-            h = RunBlock(stage, h, embedding.Projections[next++]);
+            h = RunBlock(stage, h, next++, embedding, norms);
             if (stage.Down is not { } down)
                 continue;
             skips.Push(h);
@@ -101,7 +106,7 @@ internal sealed partial class UNet : DenoisingNetwork
         }
         skips.Push(ChannelMoments.Alias(h));
         foreach (Stage stage in _middle)
-            h = RunBlock(stage, h, embedding.Projections[next++]);
+            h = RunBlock(stage, h, next++, embedding, norms);
         return h;
     }
 
@@ -110,7 +115,8 @@ internal sealed partial class UNet : DenoisingNetwork
     /// <param name="embedding">N rows or one.</param>
     /// <param name="skips">From the way down.</param>
     /// <param name="type">What the last norm and convolution compute in.</param>
-    internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips, ScalarType type)
+    /// <param name="norms">What the blocks are told, folded into their norms; null: the embedding tells them.</param>
+    internal Tensor Expand(Tensor bottleneck, NetworkEmbedding embedding, Stack<Tensor> skips, ScalarType type, FoldedNorms? norms = null)
     {
         Tensor h = bottleneck;
         int next = _down.Length + _middle.Length;
@@ -120,7 +126,7 @@ internal sealed partial class UNet : DenoisingNetwork
             using (h)
             using (Tensor skip = skips.Pop())
                 joined = FusedConcatenation.Apply(h, skip);   // [N, C + S, H, W]
-            h = RunBlock(stage, joined, embedding.Projections[next++]);
+            h = RunBlock(stage, joined, next++, embedding, norms);
             if (stage.Up is { } up)
             {
                 Tensor large = up.forward(h);
@@ -145,14 +151,23 @@ internal sealed partial class UNet : DenoisingNetwork
     }
 
     /// <summary>Runs a block and its attention; disposes its input.</summary>
-    private static Tensor RunBlock(Stage stage, Tensor h, Tensor projection)
+    private static Tensor RunBlock(Stage stage, Tensor h, int index, NetworkEmbedding embedding, FoldedNorms? norms)
     {
         using Tensor input = h;
-        Tensor output = stage.Block.forward(input, projection);
+        using FoldedNorm? norm = norms?.Of(index);
+        Tensor output = norm is null ? stage.Block.forward(input, embedding.Projections[index]) : stage.Block.Apply(input, norm);
         if (stage.Attention is not { } attention)
             return output;
         using (output)
             return attention.forward(output);
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            _folding?.Dispose();
+        base.Dispose(disposing);
     }
 
     private Stage Add(ModuleGroup group, string path, UNetBlock block, WeightInitializer init)

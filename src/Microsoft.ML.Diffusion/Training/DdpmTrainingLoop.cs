@@ -74,9 +74,11 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
             var batch = batches.Take(cancellationToken);
             if (step++ == 0)
                 report.FirstBatch(batch.Images, rows.Format);
-            double stepLoss = Backward(session, loss, batch);
+            using Tensor batchLoss = Backward(session, loss, batch);
             double learningRate = settings.LearningRateAt(step, clock.Fraction(step - 1));
             double norm = session.State.Optimizer.Step(learningRate);
+            // Read last: it waits for a GPU.
+            double stepLoss = batchLoss.item<float>();
             if (!double.IsFinite(norm))
             {
                 skipped++;
@@ -103,8 +105,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
     }
 
     /// <summary>Computes the gradients of one batch.</summary>
-    /// <returns>The batch's loss.</returns>
-    private double Backward(Session session, DiffusionLoss loss, TrainingBatch batch)
+    /// <returns>The batch's loss; the caller disposes it.</returns>
+    private Tensor Backward(Session session, DiffusionLoss loss, TrainingBatch batch)
     {
         using var scope = NewDisposeScope();
         using var parameters = session.Parameters.Enter();
@@ -118,7 +120,7 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         mean.backward();
         if (settings.ImportanceSampling)
             session.State.Timesteps.Update(draw.Timesteps, rows.Loss);
-        return mean.item<float>();
+        return mean.detach().MoveToOuterDisposeScope();
     }
 
     private Tensor Images(TrainingBatch batch) =>

@@ -84,10 +84,8 @@ internal sealed unsafe partial class FlatAdam
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        if (u.Clip != 1)
-            _gradients.mul_(u.Clip);
-        _mean.mul_(u.Beta1).add_(_gradients, u.NewMean);
-        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, u.NewSquare);
+        _mean.mul_(u.Beta1).add_(_gradients, u.NewMean * u.Clip);
+        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, u.NewSquare * u.Clip * u.Clip);
         if (u.Keep != 1)
             _weights.mul_(u.Keep);
         var root = _square.sqrt().mul_(u.RootScale).add_(u.Epsilon);

@@ -86,6 +86,51 @@ public sealed class DeviceOperatorTests
     }
 
     [TestMethod]
+    [DataRow(1)]
+    [DataRow(3)]
+    public void NormsOfAllBlocksAreFoldedAtOnce(int rows)
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(1);
+        var init = new WeightInitializer(WeightInitialization.KaimingUniform, generator);
+        using GroupNormLayer first = new(4, 2, 1e-5, init), second = new(6, 3, 1e-5, init);
+        GroupNormLayer[] norms = [first, second];
+        foreach (GroupNormLayer norm in norms)
+            SmallNetworks.Randomize(norm);
+        using var folding = new NormFolding(norms);
+        Tensor joined = KernelData.Draw(2, rows, 20).to(float32).requires_grad_();
+        Tensor[] films = [joined.narrow(1, 0, 8), joined.narrow(1, 8, 12)];
+        using FoldedNorms folded = folding.Fold(joined, float32);
+        for (int i = 0; i < norms.Length; i++)
+        {
+            long channels = norms[i].Weight.shape[0];
+            Tensor x = KernelData.Draw(3, 3, channels, 2, 4).to(float32).requires_grad_(), dy = KernelData.Draw(4, 3, channels, 2, 4).to(float32);
+            using FoldedNorm norm = folded.Of(i);
+            Assert.AreEqual(rows * channels, norm.Weight.numel());
+            AssertAlike(norms[i].Apply(x, silu: true, films[i]), NormActivation.ApplyOnDevice(x, norms[i].With(norm, silu: true)), [x, joined, norms[i].Weight, norms[i].Bias], dy, 1e-5);
+        }
+    }
+
+    [TestMethod]
+    public void LayersOfTheSameRowsAreOneProduct()
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(1);
+        var init = new WeightInitializer(WeightInitialization.KaimingUniform, generator);
+        using LinearLayer first = new(5, 4, init), second = new(5, 6, init);
+        Tensor x = KernelData.Draw(2, 3, 5).to(float32).requires_grad_(), dy = KernelData.Draw(3, 3, 10).to(float32);
+        Tensor joined = LinearLayer.ApplyJoined(x, [first, second]);
+        AssertAlike(cat([first.forward(x), second.forward(x)], 1), joined, [x, .. first.parameters(), .. second.parameters()], dy, 1e-6);
+
+        using var embedding = new NetworkEmbedding(joined.alias(), [4, 6]);
+        using NetworkEmbedding some = embedding.Slice(1, 2), narrow = some.As(ScalarType.BFloat16);
+        Assert.AreEqual(2, some.Rows);
+        CollectionAssert.AreEqual(new long[] { 2, 6 }, some.Projections[1].shape);
+        Assert.IsLessThan(1e-6, Apart(second.forward(x).narrow(0, 1, 2), some.Projections[1]));
+        Assert.AreEqual(ScalarType.BFloat16, narrow.Projections[0].dtype);
+    }
+
+    [TestMethod]
     public void AnAddedUpNormKeepsNothingAlive()
     {
         using var scope = NewDisposeScope();
@@ -100,10 +145,10 @@ public sealed class DeviceOperatorTests
     {
         CollectionAssert.AreEqual(want.shape, got.shape);
         Assert.IsLessThan(tolerance, Apart(want, got));
-        Tensor[] exact = [.. autograd.grad([want], inputs, [dy])], gradients = [.. autograd.grad([got], inputs, [dy])];
+        Tensor[] exact = [.. autograd.grad([want], inputs, [dy], retain_graph: true)], gradients = [.. autograd.grad([got], inputs, [dy], retain_graph: true)];
         for (int i = 0; i < inputs.Length; i++)
             Assert.IsLessThan(tolerance, Apart(exact[i], gradients[i]), $"gradient {i}");
     }
 
-    private static double Apart(Tensor want, Tensor got) => ((got - want).norm() / want.norm()).item<double>();
+    private static double Apart(Tensor want, Tensor got) => ((got.to(float64) - want.to(float64)).norm() / want.to(float64).norm()).item<double>();
 }

@@ -9,9 +9,10 @@ namespace TorchSharp.Native;
 internal sealed unsafe class Op(string name, string overload = "")
 {
     private nint _handle;
+    private bool _missing;
 
-    /// <summary>Whether this libtorch has it.</summary>
-    public bool Exists => _handle != 0 || (_handle = tss_find_op("aten::" + name, overload)) != 0;
+    /// <summary>Whether this libtorch has it. Asked once: libtorch makes a text of its stack for a no.</summary>
+    public bool Exists => _handle != 0 || (!_missing && !(_missing = (_handle = tss_find_op("aten::" + name, overload)) == 0));
 
     public torch.Tensor Call(params ReadOnlySpan<Arg> args)
     {
@@ -62,7 +63,7 @@ internal sealed unsafe class Op(string name, string overload = "")
     [SkipLocalsInit]
     private int Invoke(ReadOnlySpan<Arg> args, int expected, out NativeArg* results)
     {
-        if (!Exists) throw Failure();
+        if (!Exists) throw new ExternalException($"This libtorch has no operator aten::{name} {overload}".TrimEnd() + ".");
         long room = 0;
         foreach (ref readonly var a in args)
             if (a.Object is Array) room += a.Bits;
