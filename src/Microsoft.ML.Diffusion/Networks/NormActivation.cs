@@ -36,7 +36,7 @@ internal static class NormActivation
 
     /// <summary>
     /// On a GPU, where an activation's way to memory and back is what costs: FiLM is folded into the norm's weight and bias. Where rows are told different things, all images are one of N·C channels
-    /// in N·G groups, so that each row has weights of its own. bfloat16 is summed in float32 inside libtorch's operator.
+    /// in N·G groups, so that each row has weights of its own. libtorch sums bfloat16 in float32 there, and rounds mean and deviation to bfloat16.
     /// </summary>
     internal static Tensor ApplyOnDevice(Tensor x, NormArguments norm)
     {

@@ -3,7 +3,10 @@ using TorchSharp;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>What a network computes in. Weights, their gradients, the statistics of norms and losses are float32 always.</summary>
+/// <summary>
+/// What a network computes in. Weights, the sums of their gradients, the statistics of norms and losses are float32 always; only on a GPU bfloat16 rounds gradients, and the mean and deviation of a norm,
+/// once they are summed.
+/// </summary>
 [JsonConverter(typeof(JsonStringEnumConverter<ComputePrecision>))]
 public enum ComputePrecision
 {

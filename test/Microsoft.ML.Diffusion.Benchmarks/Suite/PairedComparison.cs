@@ -80,31 +80,34 @@ internal static class PairedComparison
     {
         string[] steps = ["--discard", options.Quick ? "1" : Discarded, "--iterations", options.Quick ? "2" : "10", "--batch", $"{options.Batch}"];
         string[] shortSteps = ["--discard", options.Quick ? "1" : DiscardedOfShort, "--iterations", options.Quick ? "2" : "30", "--batch", $"{options.Batch}"];
-        string[] tf32 = options.Device == "cuda" ? ["--tf32"] : [];
+        bool onGpu = options.Device == "cuda";
+        // The goals are those of a CPU.
+        (double training, double denoising) = onGpu ? (0, 0) : (5, 7);
+        (string plain, string[] tf32) = onGpu ? ("TF32", ["--tf32"]) : ("float32", (string[])[]);
         string model = options.ModelFile(32);
         // Images drawn together: as many as are wanted, or what the small machine's memory takes.
-        string together = options.Device == "cuda" ? "64" : "16";
+        string together = onGpu ? "64" : "16";
         (string images, string drawn) = options.Quick ? ("2", "2") : ("64", "20");
         string[] draw = ["sample", "--images", images, "--batch", together, "--sampler-steps", drawn];
         string[] few = ["--measure", options.Quick ? "1" : "10"];
         // Where the default computes in fewer bits, float32 is measured too.
         string[] full = ["--precision", "full"];
-        PairedCase[] inFloat32 = options.Device == "cuda" || !PrecisionPolicy.MultipliesFewerBits(ComputePrecision.Automatic) ? [] :
+        PairedCase[] inFloat32 = onGpu || !PrecisionPolicy.MultipliesFewerBits(ComputePrecision.Automatic) ? [] :
         [
             new($"training step, batch {options.Batch}, Precision = Full", 1.3, Ours("step", [.. steps, .. full]), [Peer("float32", ["step", .. steps])]),
             new($"denoising step, batch {options.Batch}, Precision = Full", 1.5, Ours("denoise", [.. shortSteps, .. full, "--model", model]), [Peer("float32", ["denoise", .. shortSteps])]),
         ];
         return
         [
-            new($"training step, batch {options.Batch}", 5, Ours("step", [.. steps]),
-                [Peer("float32", ["step", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["step", .. steps, "--bfloat16", .. tf32])]),
-            new($"denoising step, batch {options.Batch}", 7, Ours("denoise", [.. shortSteps, "--model", model]),
-                [Peer("float32", ["denoise", .. shortSteps, .. tf32]), Peer("bfloat16, channels-last", ["denoise", .. shortSteps, "--bfloat16", .. tf32])]),
+            new($"training step, batch {options.Batch}", training, Ours("step", [.. steps]),
+                [Peer(plain, ["step", .. steps, .. tf32]), Peer("bfloat16, channels-last", ["step", .. steps, "--bfloat16", .. tf32])]),
+            new($"denoising step, batch {options.Batch}", denoising, Ours("denoise", [.. shortSteps, "--model", model]),
+                [Peer(plain, ["denoise", .. shortSteps, .. tf32]), Peer("bfloat16, channels-last", ["denoise", .. shortSteps, "--bfloat16", .. tf32])]),
             .. inFloat32,
             new($"{images} images: ours DPM-Solver++ {drawn}, theirs 1,000 ancestral steps", 0, Ours("sample", [.. draw[1..], "--sampler", "dpm", "--iterations", "1", "--model", model]),
-                [Peer("float32", [.. draw, "--sampler", "ddpm", .. few, .. tf32])]),
+                [Peer(plain, [.. draw, "--sampler", "ddpm", .. few, .. tf32])]),
             new($"{images} images: DDIM {drawn} on both sides", 0, Ours("sample", [.. draw[1..], "--sampler", "ddim", "--iterations", "1", "--model", model]),
-                [Peer("float32", [.. draw, "--sampler", "ddim", .. tf32])]),
+                [Peer(plain, [.. draw, "--sampler", "ddim", .. tf32])]),
         ];
 
         static Contender Ours(string mode, string[] arguments) => new("ours", [mode, .. arguments], []);
