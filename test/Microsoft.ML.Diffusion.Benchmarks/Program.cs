@@ -71,9 +71,13 @@ Peer? FindPeer(ParseResult line)
 {
     if (line.GetValue(noPeer))
         return null;
-    Peer? peer = Peer.Find(line.GetValue(python));
+    string on = Device(line);
+    Peer? peer = Peer.Find(line.GetValue(python), on);
     if (peer is null)
-        Console.WriteLine("No Python here has PyTorch (Debian: apt-get install python3-torch): nothing is compared, our own numbers follow.");
+    {
+        string wanted = on == "cuda" ? "a PyTorch that finds the GPU (--python names one)" : "PyTorch (Debian: apt-get install python3-torch)";
+        Console.WriteLine($"No Python here has {wanted}: nothing is compared, our own numbers follow.");
+    }
     return peer;
 }
 

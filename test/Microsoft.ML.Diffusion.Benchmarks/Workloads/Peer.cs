@@ -8,13 +8,16 @@ namespace Microsoft.ML.Diffusion.Benchmarks;
 /// <param name="Version">Its PyTorch.</param>
 internal sealed record Peer(string Python, string Version)
 {
-    /// <summary>Looks for a Python that has PyTorch; null where none is found.</summary>
+    private const string Question = "import sys, torch; assert sys.argv[1] == 'cpu' or torch.cuda.is_available(); print(torch.__version__)";
+
+    /// <summary>Looks for a Python whose PyTorch runs on a device; null where none is found.</summary>
     /// <param name="python">The one to take; null for the first that fits.</param>
-    public static Peer? Find(string? python)
+    /// <param name="device">cpu or cuda.</param>
+    public static Peer? Find(string? python, string device)
     {
         // Debian's python3-torch belongs to Debian's Python, which another may hide.
         string[] candidates = python is null ? ["python3", "/usr/bin/python3"] : [python];
-        return candidates.Select(Ask).FirstOrDefault(found => found is not null);
+        return candidates.Select(candidate => Ask(candidate, device)).FirstOrDefault(found => found is not null);
     }
 
     /// <summary>Runs the script.</summary>
@@ -24,11 +27,11 @@ internal sealed record Peer(string Python, string Version)
         return ChildProcess.Run(Python, ["-B", script, .. arguments], told) ?? throw new InvalidOperationException("The peer measured nothing.");
     }
 
-    private static Peer? Ask(string python)
+    private static Peer? Ask(string python, string device)
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo(python, ["-c", "import torch; print(torch.__version__)"])
+            using Process process = Process.Start(new ProcessStartInfo(python, ["-c", Question, device])
             {
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
