@@ -14,7 +14,7 @@ internal readonly unsafe struct ProjectedLayer(float* weight, float* bias, int o
 
     public int Outputs { get; } = outputs;
 
-    /// <summary>[M, D]: the result, written; or its gradient, null where there is none.</summary>
+    /// <summary>[M, D]: the result, written; or its gradient.</summary>
     public float* Rows { get; init; }
 
     /// <summary>[D, E], added to.</summary>
@@ -75,8 +75,6 @@ internal static unsafe class ProjectionKernel<L>
             for (int i = 0; i < layers.Length; i++)
             {
                 var layer = layers[i];
-                if (layer.Rows is null)
-                    continue;
                 MatrixKernel<L>.AddTransposed(layer.Rows, layer.Outputs, x + first, inputs, layer.WeightGradient + first, inputs, layer.Outputs, width, rows);
                 MatrixKernel<L>.AddTransposed(turned + starts[i], padded, layer.Weight + first, inputs, dx + first, inputs, padded, width, layer.Outputs);
             }
@@ -107,8 +105,6 @@ internal static unsafe class ProjectionKernel<L>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TurnGradient(ProjectedLayer layer, int rows, int padded, float* to)
     {
-        if (layer.Rows is null)
-            return;
         for (int output = 0; output < layer.Outputs; output++, to += padded)
         {
             float* from = layer.Rows + output;
