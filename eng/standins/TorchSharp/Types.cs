@@ -82,6 +82,7 @@ public sealed class Scalar : IDisposable
 
 public static class ScalarExtensionMethods
 {
+    public static Scalar ToScalar(this long value) => value;
     public static Scalar ToScalar(this double value) => value;
     public static double ToDouble(this Scalar value) => value.Value;
 }

@@ -44,7 +44,7 @@ internal sealed class DdpmGenerator(
             OnStep = onStep,
             CancellationToken = cancellationToken,
         });
-        var pixels = result.clamp(-1, 1).to(CPU).contiguous();
+        var pixels = result.clamp(Held(-1), Held(1)).to(CPU).contiguous();
         HostMemory.Floats(pixels).CopyTo(images);
     }
 

@@ -44,10 +44,10 @@ internal readonly record struct ManifoldMetrics(double Precision, double Recall,
                 balls += strictly.sum().item<long>();
                 held.add_(strictly.sum(1));
             }
-            covered += held.gt(0).sum().item<long>();
+            covered += held.gt(Held(0)).sum().item<long>();
         }
         return new ManifoldMetrics(
-            inReal.gt(0).sum().item<long>() / (double)m, inGenerated.gt(0).sum().item<long>() / (double)n, balls / ((double)k * m), covered / n);
+            inReal.gt(Held(0)).sum().item<long>() / (double)m, inGenerated.gt(Held(0)).sum().item<long>() / (double)n, balls / ((double)k * m), covered / n);
     }
 
     /// <summary>The distance of each point to its k-th nearest neighbour within the set.</summary>

@@ -34,8 +34,8 @@ internal sealed class RunningMoments : IDisposable
         var shift = mean.sub(_mean);
         var total = Count + added;
         _products.add_(centred.t().matmul(centred));
-        _products.add_(shift.unsqueeze(1).matmul(shift.unsqueeze(0)), (double)Count * added / total);
-        _mean.add_(shift, (double)added / total);
+        _products.add_(shift.unsqueeze(1).matmul(shift.unsqueeze(0)), Held((double)Count * added / total));
+        _mean.add_(shift, Held((double)added / total));
         Count = total;
     }
 
@@ -47,7 +47,7 @@ internal sealed class RunningMoments : IDisposable
     {
         if (Count < 2)
             throw new InvalidOperationException($"A covariance needs two rows at least; there {(Count == 1 ? "is 1" : "are 0")}.");
-        using var covariance = _products.div(Count - 1.0);
+        using var covariance = _products.div(Held(Count - 1.0));
         return covariance.data<double>().ToArray();
     }
 

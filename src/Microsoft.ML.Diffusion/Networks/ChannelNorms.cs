@@ -21,7 +21,7 @@ internal sealed class RmsNorm2d : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using Tensor unit = Unit(x, 1);
-        using Tensor factor = _weight * _root;
+        using Tensor factor = _weight * Held(_root);
         using Tensor column = factor.view(1, -1, 1, 1);
         return unit * column;
     }
@@ -32,7 +32,7 @@ internal sealed class RmsNorm2d : nn.Module<Tensor, Tensor>
         using Tensor squares = x * x;
         using Tensor sum = squares.sum(dimension, keepdim: true);
         using Tensor length = sum.sqrt();
-        using Tensor safe = length.clamp_min(1e-12);
+        using Tensor safe = length.clamp_min(Held(1e-12));
         return x / safe;
     }
 }
@@ -60,7 +60,7 @@ internal sealed class ChannelLayerNorm : nn.Module<Tensor, Tensor>
         using Tensor centred = x - mean;
         using Tensor squares = centred * centred;
         using Tensor variance = squares.mean(ChannelDimension, keepdim: true);
-        using Tensor safe = variance + Epsilon;
+        using Tensor safe = variance + Held(Epsilon);
         using Tensor inverse = safe.rsqrt();
         using Tensor standard = centred * inverse;
         using Tensor column = _weight.view(1, -1, 1, 1);

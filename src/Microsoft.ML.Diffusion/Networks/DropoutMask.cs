@@ -33,7 +33,7 @@ internal sealed class DropoutMask(double share, Generator generator)
         Tensor mask = empty(shape, type, device);
         DeviceRandom.FillBernoulli(mask, 1 - share, Generator);
         using var scope = NewDisposeScope();
-        mask.mul_(1 / (1 - share));
+        mask.mul_(Held(1 / (1 - share)));
         return mask;
     }
 }

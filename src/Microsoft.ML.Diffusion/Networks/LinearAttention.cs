@@ -73,7 +73,7 @@ internal sealed class LinearAttention : nn.Module<Tensor, Tensor>
         using Tensor keys = k.softmax(-1);
         using Tensor valuesLast = v.transpose(-1, -2);
         using Tensor context = keys.matmul(valuesLast);             // [N, heads, d, e]
-        using Tensor scaled = context * (1 / Math.Sqrt(width) / (_style.DivideValues ? pixels : 1));
+        using Tensor scaled = context * Held(1 / Math.Sqrt(width) / (_style.DivideValues ? pixels : 1));
         using Tensor contextLast = scaled.transpose(-1, -2);
         using Tensor mixed = contextLast.matmul(queries);           // [N, heads, e, T]
         using Tensor image = mixed.reshape(shape[0], _heads * width, shape[2], shape[3]);

@@ -49,7 +49,7 @@ internal static class NormActivation
         using Tensor wide = film.to(norm.Weight.dtype);
         long channels = film.shape[1] / 2;
         using Tensor scale = wide.narrow(1, 0, channels), shift = wide.narrow(1, channels, channels);   // [N or 1, C]
-        using Tensor factor = scale + 1;
+        using Tensor factor = scale + Held(1);
         using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.add_(shift);
         using Tensor weights = weight.view(-1), biases = bias.view(-1);
         return NormalizeRows(x, norm.Settings, weights, biases);
@@ -87,7 +87,7 @@ internal static class NormActivation
             using Tensor shift = film.narrow(1, channels, channels);
             using Tensor s = scale.reshape(scale.shape[0], -1, 1, 1);   // [N or 1, C, 1, 1]
             using Tensor b = shift.reshape(shift.shape[0], -1, 1, 1);
-            using Tensor factor = s + 1;
+            using Tensor factor = s + Held(1);
             Tensor scaled = h * factor;
             h.Dispose();
             h = scaled.add_(b);

@@ -62,7 +62,7 @@ internal sealed class PixelAttention : nn.Module<Tensor, Tensor>
         {
             using Tensor unit = RmsNorm2d.Unit(h, -1);
             h.Dispose();
-            h = unit * scale;
+            h = unit * Held(scale);
         }
         Tensor tokens = h.transpose(-1, -2);
         h.Dispose();

@@ -146,8 +146,8 @@ internal sealed partial class UNet : DenoisingNetwork
     {
         if (!Options.CenterInput)
             return x.alias();
-        using Tensor doubled = x * 2;
-        return doubled - 1;
+        using Tensor doubled = x * Held(2);
+        return doubled - Held(1);
     }
 
     /// <summary>Runs a block and its attention; disposes its input.</summary>

@@ -45,7 +45,7 @@ internal sealed class WeightInitializer(WeightInitialization kind, Generator? ge
     {
         if (generator is null)
             return Detached(empty(shape, float32));
-        Tensor values = rand(shape, float32, generator: generator).mul_(2 * bound).sub_(bound);
+        Tensor values = rand(shape, float32, generator: generator).mul_(Held(2 * bound)).sub_(Held(bound));
         return Detached(values);
     }
 

@@ -45,7 +45,7 @@ internal sealed class WeightStandardizedConv2d : nn.Module<Tensor, Tensor>
         using Tensor centred = _weight - mean;
         using Tensor squares = centred * centred;
         using Tensor variance = squares.mean(FilterDimensions, keepdim: true);
-        using Tensor safe = _rule == StandardizationRule.AddEpsilon ? variance + Epsilon : variance.clamp_min(Epsilon);
+        using Tensor safe = _rule == StandardizationRule.AddEpsilon ? variance + Held(Epsilon) : variance.clamp_min(Held(Epsilon));
         using Tensor inverse = safe.rsqrt();
         using Tensor standardized = centred * inverse;
         return LayerMath.Convolve(x, standardized, _bias, One, _padding);

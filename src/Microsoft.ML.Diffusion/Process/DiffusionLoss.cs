@@ -55,7 +55,7 @@ public sealed class DiffusionLoss
         shape[..2].CopyTo(shared);
         using (noise)
         using (var channel = DeviceRandom.Normal(shared, generator, device))
-        using (var offset = channel * _options.OffsetNoise)
+        using (var offset = channel * Held(_options.OffsetNoise))
             return noise + offset;
     }
 
@@ -85,7 +85,7 @@ public sealed class DiffusionLoss
         if (_options.Type is LossType.Bound or LossType.RescaledBound)
         {
             var term = VariationalBound.Term(_diffusion, output, x0, x, t, X0Threshold.None).Bits;
-            var whole = _options.Type == LossType.Bound ? term : term * _diffusion.Timesteps;
+            var whole = _options.Type == LossType.Bound ? term : term * Held(_diffusion.Timesteps);
             return Outer(scope, whole, null, whole.detach());
         }
         var (prediction, fraction) = _diffusion.Split(output, x);
@@ -98,7 +98,7 @@ public sealed class DiffusionLoss
         var frozen = cat([prediction.detach(), fraction], 1);
         var bound = VariationalBound.Term(_diffusion, frozen, x0, x, t, X0Threshold.None).Bits;
         if (_options.Type != LossType.Simple)
-            bound *= _diffusion.Timesteps / 1000.0;
+            bound *= Held(_diffusion.Timesteps / 1000.0);
         return Outer(scope, loss + bound, error.detach(), bound.detach());
     }
 
@@ -113,11 +113,11 @@ public sealed class DiffusionLoss
     private Tensor MinSnrWeight(Tensor t, double gamma)
     {
         var snr = _diffusion.RowsOf(Coefficient.SignalToNoise, t);
-        var capped = snr.clamp_max(gamma);
+        var capped = snr.clamp_max(Held(gamma));
         return _diffusion.Prediction switch
         {
             PredictionType.Epsilon => capped / snr,
-            PredictionType.V => capped / (snr + 1),
+            PredictionType.V => capped / (snr + Held(1)),
             _ => capped,
         };
     }

@@ -65,8 +65,8 @@ public sealed partial class GaussianDiffusion
                 return (fraction!.exp(), fraction.alias());
             default:
                 // The network's −1 … 1 stands for the share of the way from log β̃ to log β.
-                var share = (fraction! + 1) / 2;
-                var logVariance = share * At(Coefficient.LogBeta, t, x) + (1 - share) * At(Coefficient.PosteriorLogVariance, t, x);
+                var share = (fraction! + Held(1)) / Held(2);
+                var logVariance = share * At(Coefficient.LogBeta, t, x) + (Held(1) - share) * At(Coefficient.PosteriorLogVariance, t, x);
                 return (logVariance.exp(), logVariance);
         }
     }

@@ -11,7 +11,7 @@ public sealed partial class GaussianDiffusion
         Check(step.Mean, t);
         CheckAlike(step.Mean, noise, nameof(noise));
         using var scope = NewDisposeScope();
-        return (step.Mean + AfterFirst(t, noise) * (0.5 * step.LogVariance).exp() * noise).MoveToOuterDisposeScope();
+        return (step.Mean + AfterFirst(t, noise) * (Held(0.5) * step.LogVariance).exp() * noise).MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -28,8 +28,8 @@ public sealed partial class GaussianDiffusion
         using var scope = NewDisposeScope();
         var epsilon = EpsilonFromX0(x, t, x0);
         Tensor alphaBar = At(Coefficient.AlphaBar, t, x), previous = At(Coefficient.AlphaBarPrevious, t, x);
-        var sigma = eta * ((1 - previous) / (1 - alphaBar)).sqrt() * (1 - alphaBar / previous).sqrt();
-        var mean = x0 * previous.sqrt() + (1 - previous - sigma.square()).sqrt() * epsilon;
+        var sigma = Held(eta) * ((Held(1) - previous) / (Held(1) - alphaBar)).sqrt() * (Held(1) - alphaBar / previous).sqrt();
+        var mean = x0 * previous.sqrt() + (Held(1) - previous - sigma.square()).sqrt() * epsilon;
         return (mean + AfterFirst(t, noise) * sigma * noise).MoveToOuterDisposeScope();
     }
 
@@ -42,9 +42,9 @@ public sealed partial class GaussianDiffusion
         using var scope = NewDisposeScope();
         var epsilon = EpsilonFromX0(x, t, x0);
         var next = At(Coefficient.AlphaBarNext, t, x);
-        return (x0 * next.sqrt() + (1 - next).sqrt() * epsilon).MoveToOuterDisposeScope();
+        return (x0 * next.sqrt() + (Held(1) - next).sqrt() * epsilon).MoveToOuterDisposeScope();
     }
 
     /// <summary>[N, 1, 1, 1]: 0 for rows at t = 0, else 1.</summary>
-    private static Tensor AfterFirst(Tensor t, Tensor like) => t.ne(0).to_type(like.dtype).view(Rows.Column(like));
+    private static Tensor AfterFirst(Tensor t, Tensor like) => t.ne(Held(0)).to_type(like.dtype).view(Rows.Column(like));
 }

@@ -12,14 +12,14 @@ internal static class GaussianTerms
     public static Tensor Kl(Tensor mean1, Tensor logVariance1, Tensor mean2, Tensor logVariance2)
     {
         using var scope = NewDisposeScope();
-        return (0.5 * (logVariance2 - logVariance1 - 1 + (logVariance1 - logVariance2).exp() + (mean1 - mean2).square() * (-logVariance2).exp())).MoveToOuterDisposeScope();
+        return (Held(0.5) * (logVariance2 - logVariance1 - Held(1) + (logVariance1 - logVariance2).exp() + (mean1 - mean2).square() * (-logVariance2).exp())).MoveToOuterDisposeScope();
     }
 
     /// <summary>KL(N(mean, e^logVariance) ‖ N(0, 1)).</summary>
     public static Tensor KlToStandardNormal(Tensor mean, Tensor logVariance)
     {
         using var scope = NewDisposeScope();
-        return (0.5 * (logVariance.exp() - logVariance - 1 + mean.square())).MoveToOuterDisposeScope();
+        return (Held(0.5) * (logVariance.exp() - logVariance - Held(1) + mean.square())).MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -34,14 +34,14 @@ internal static class GaussianTerms
         using var scope = NewDisposeScope();
         var centered = x - mean;
         var inverse = (-logScale).exp();
-        var upper = NormalCdf(inverse * (centered + HalfBin));
-        var lower = NormalCdf(inverse * (centered - HalfBin));
-        var inside = (upper - lower).clamp_min(LeastProbability).log();
-        var lowest = upper.clamp_min(LeastProbability).log();
-        var highest = (1 - lower).clamp_min(LeastProbability).log();
-        return where(x < -0.999, lowest, where(x > 0.999, highest, inside)).MoveToOuterDisposeScope();
+        var upper = NormalCdf(inverse * (centered + Held(HalfBin)));
+        var lower = NormalCdf(inverse * (centered - Held(HalfBin)));
+        var inside = (upper - lower).clamp_min(Held(LeastProbability)).log();
+        var lowest = upper.clamp_min(Held(LeastProbability)).log();
+        var highest = (Held(1) - lower).clamp_min(Held(LeastProbability)).log();
+        return where(x < Held(-0.999), lowest, where(x > Held(0.999), highest, inside)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The tanh approximation of Φ (Page 1977), which the published likelihoods were computed with; it differs from erf by up to 3e-4.</summary>
-    private static Tensor NormalCdf(Tensor x) => 0.5 * (1 + (Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x.pow(3))).tanh());
+    private static Tensor NormalCdf(Tensor x) => Held(0.5) * (Held(1) + (Held(Math.Sqrt(2 / Math.PI)) * (x + Held(0.044715) * x.pow(Held(3)))).tanh());
 }

@@ -40,8 +40,8 @@ public static class VariationalBound
         var posterior = diffusion.PosteriorMeanVariance(x0, x, t);
         var step = diffusion.PMeanVariance(output, x, t, threshold);
         var kl = Rows.Mean(GaussianTerms.Kl(posterior.Mean, posterior.LogVariance, step.Mean, step.LogVariance));
-        var decoder = -Rows.Mean(GaussianTerms.DiscretizedLogLikelihood(x0, step.Mean, 0.5 * step.LogVariance));
-        var bits = where(t == 0, decoder, kl) / NatsPerBit;
+        var decoder = -Rows.Mean(GaussianTerms.DiscretizedLogLikelihood(x0, step.Mean, Held(0.5) * step.LogVariance));
+        var bits = where(t == Held(0), decoder, kl) / Held(NatsPerBit);
         scope.MoveToOuter(bits, step.X0);
         return new BoundTerm(bits, step.X0);
     }
@@ -54,9 +54,9 @@ public static class VariationalBound
     {
         ArgumentNullException.ThrowIfNull(diffusion);
         using var scope = NewDisposeScope();
-        var last = full(x0.shape[0], diffusion.Timesteps - 1, ScalarType.Int64, x0.device);
+        var last = full(x0.shape[0], Held(diffusion.Timesteps - 1), ScalarType.Int64, x0.device);
         var q = diffusion.QMeanVariance(x0, last);
-        return (Rows.Mean(GaussianTerms.KlToStandardNormal(q.Mean, q.LogVariance)) / NatsPerBit).MoveToOuterDisposeScope();
+        return (Rows.Mean(GaussianTerms.KlToStandardNormal(q.Mean, q.LogVariance)) / Held(NatsPerBit)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The whole bound of one batch: T runs of the network.</summary>
@@ -84,7 +84,7 @@ public static class VariationalBound
         {
             cancellation.ThrowIfCancellationRequested();
             using var inner = NewDisposeScope();
-            var time = full(x0.shape[0], t, ScalarType.Int64, x0.device);
+            var time = full(x0.shape[0], Held(t), ScalarType.Int64, x0.device);
             var epsilon = noise(t);
             var x = diffusion.QSample(x0, time, epsilon);
             var term = Term(diffusion, model(x, diffusion.ModelTime(time)), x0, x, time, threshold);

@@ -61,14 +61,14 @@ public sealed record X0Threshold
             case X0ThresholdKind.None:
                 return x0.alias();
             case X0ThresholdKind.Clip:
-                return x0.clamp(-1, 1);
+                return x0.clamp(Held(-1), Held(1));
             default:
                 using (NewDisposeScope())
                 {
                     var magnitudes = x0.flatten(1).abs();
-                    var scale = magnitudes.quantile(tensor(Quantile, magnitudes.dtype, magnitudes.device), 1, keepdim: true).clamp_min(1);
+                    var scale = magnitudes.quantile(tensor(Quantile, magnitudes.dtype, magnitudes.device), 1, keepdim: true).clamp_min(Held(1));
                     if (Maximum is { } maximum)
-                        scale = scale.clamp_max(maximum);
+                        scale = scale.clamp_max(Held(maximum));
                     var shaped = scale.view(Rows.Column(x0));
                     return (x0.minimum(shaped).maximum(-shaped) / shaped).MoveToOuterDisposeScope();
                 }

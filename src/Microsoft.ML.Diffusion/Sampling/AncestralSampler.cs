@@ -59,17 +59,17 @@ public sealed record AncestralSampler : DiffusionSampler
         switch (variance)
         {
             case VarianceType.FixedSmall:
-                return noise.mul_(Math.Sqrt(posterior));
+                return noise.mul_(Held(Math.Sqrt(posterior)));
             case VarianceType.FixedLarge:
-                return noise.mul_(Math.Sqrt(beta));
+                return noise.mul_(Held(Math.Sqrt(beta)));
             case VarianceType.LearnedRange:
                 var fraction = denoised.VarianceFraction ?? throw NotLearned(variance);
                 // log σ = ½(f·log β + (1−f)·log β̃), f = (v+1)/2 (Nichol and Dhariwal 2021, equation 15).
                 double low = Math.Log(posterior), high = Math.Log(beta);
-                return noise.mul_(fraction.mul((high - low) / 4).add_((high + low) / 4).exp_());
+                return noise.mul_(fraction.mul(Held((high - low) / 4)).add_(Held((high + low) / 4)).exp_());
             default:
                 var logVariance = denoised.LogVariance ?? throw NotLearned(variance);
-                return noise.mul_(logVariance.mul(0.5).exp_());
+                return noise.mul_(logVariance.mul(Held(0.5)).exp_());
         }
     }
 

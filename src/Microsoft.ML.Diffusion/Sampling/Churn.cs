@@ -27,7 +27,7 @@ public sealed record Churn
         var raised = sigma + gamma * sigma;
         // One draw a step, needed or not, so that the bounds do not shift the noise of later steps.
         var noise = run.Noise();
-        return gamma == 0 ? (run.X, sigma) : (run.X.add(noise, Math.Sqrt(raised * raised - sigma * sigma) * Noise), raised);
+        return gamma == 0 ? (run.X, sigma) : (run.X.add(noise, Held(Math.Sqrt(raised * raised - sigma * sigma) * Noise)), raised);
     }
 
     private static double NotNegative(double value, string name)

@@ -49,7 +49,7 @@ public sealed record DdimInversion
             // The clean image is no level that the model knows: the first step asks about it as if it were the mean of the first level.
             var from = i > 0 ? levels[i - 1].AlphaBar : 1;
             var asked = i > 0 ? levels[i - 1] : levels[0];
-            var known = i > 0 ? run.X : run.X.mul(Math.Sqrt(asked.AlphaBar));
+            var known = i > 0 ? run.X : run.X.mul(Held(Math.Sqrt(asked.AlphaBar)));
             var x = Move(run.X, DdimSampler.Epsilon(known, run.Ask(i, known, asked).X0, asked.AlphaBar), from, levels[i].AlphaBar);
             for (var k = 0; k < Refinements; k++)
             {

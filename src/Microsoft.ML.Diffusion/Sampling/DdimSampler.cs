@@ -51,7 +51,7 @@ public sealed record DdimSampler : DiffusionSampler
             var sigma = Eta * Math.Sqrt((1 - next) / (1 - alphaBar) * (1 - alphaBar / next));
             var x = SamplingRun.Combine(Math.Sqrt(next), denoised.X0, Math.Sqrt(Math.Max(0, 1 - next - sigma * sigma)), epsilon);
             if (sigma > 0)
-                x.add_(run.Noise(), sigma);
+                x.add_(run.Noise(), Held(sigma));
             run.X = x;
         }
         return run.Finish();

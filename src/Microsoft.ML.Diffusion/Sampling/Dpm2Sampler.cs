@@ -14,9 +14,9 @@ public sealed record Dpm2Sampler : SigmaSampler
         if (next > 0)
         {
             var middle = Math.Sqrt(sigma * next);
-            var half = x.add(d, middle - sigma);
+            var half = x.add(d, Held(middle - sigma));
             d = Slope(half, middle, run.Denoise(half, middle));
         }
-        run.X = x.add(d, next - sigma);
+        run.X = x.add(d, Held(next - sigma));
     }
 }

@@ -21,7 +21,7 @@ public sealed record DpmSolver2SAncestralSampler : SigmaSampler
         }
         var x = Towards(run.X, x0, down / sigma);
         if (up > 0)
-            x.add_(run.Noise(), up * NoiseScale);
+            x.add_(run.Noise(), Held(up * NoiseScale));
         run.X = x;
     }
 

@@ -56,14 +56,14 @@ public sealed record DpmSolverSampler : SigmaSampler
             AddDerivatives(x, run, i, order, h, SolverType == DpmSolverType.Midpoint ? -ExpM1(-k) / 2 : second, second, -(second / k - 0.5));
         }
         if (Eta > 0 && next > 0)
-            x.add_(run.Noise(), next * Math.Sqrt(-ExpM1(-2 * Eta * h)) * NoiseScale);
+            x.add_(run.Noise(), Held(next * Math.Sqrt(-ExpM1(-2 * Eta * h)) * NoiseScale));
         return x;
     }
 
     // x̂' = x̂ − (σ − σ')·ε_0 − …: the same with e^{h} in place of e^{−h}.
     private Tensor NoiseStep(SigmaRun run, int i, double sigma, double next)
     {
-        var x = run.X.add(run.Kept[0], next - sigma);
+        var x = run.X.add(run.Kept[0], Held(next - sigma));
         var order = OrderAt(run, i);
         if (order > 1)
         {
@@ -78,15 +78,15 @@ public sealed record DpmSolverSampler : SigmaSampler
     private static void AddDerivatives(Tensor x, SigmaRun run, int i, int order, double h, double two, double three1, double three2)
     {
         var r0 = Math.Log(run.Sigmas[i - 1] / run.Sigmas[i]) / h;
-        var d0 = run.Kept[0].sub(run.Kept[1]).div_(r0);
+        var d0 = run.Kept[0].sub(run.Kept[1]).div_(Held(r0));
         if (order == 2)
         {
-            x.add_(d0, two);
+            x.add_(d0, Held(two));
             return;
         }
         var r1 = Math.Log(run.Sigmas[i - 2] / run.Sigmas[i - 1]) / h;
-        var change = d0.sub(run.Kept[1].sub(run.Kept[2]).div_(r1));
-        x.add_(d0, three1).add_(change, three1 * r0 / (r0 + r1)).add_(change, three2 / (r0 + r1));
+        var change = d0.sub(run.Kept[1].sub(run.Kept[2]).div_(Held(r1)));
+        x.add_(d0, Held(three1)).add_(change, Held(three1 * r0 / (r0 + r1))).add_(change, Held(three2 / (r0 + r1)));
     }
 
     private int OrderAt(SigmaRun run, int i)

@@ -29,14 +29,14 @@ public sealed record DpmSolverSdeSampler : SigmaSampler
         var (down, up) = Ancestral(sigma, middle, Eta);
         var inner = DpmSolver2SAncestralSampler.Towards(run.X, x0, down / sigma);
         if (up > 0)
-            inner.add_(run.Noise(), up * NoiseScale);
+            inner.add_(run.Noise(), Held(up * NoiseScale));
 
         (down, up) = Ancestral(sigma, next, Eta);
         var weight = 1 / (2 * Ratio);
         var mixed = SamplingRun.Combine(weight, run.Denoise(inner, middle), 1 - weight, x0);
         var x = DpmSolver2SAncestralSampler.Towards(run.X, mixed, down / sigma);
         if (up > 0)
-            x.add_(run.Noise(), up * NoiseScale);
+            x.add_(run.Noise(), Held(up * NoiseScale));
         run.X = x;
     }
 }

@@ -13,9 +13,9 @@ public sealed record EulerAncestralSampler : SigmaSampler
     {
         double sigma = run.Sigmas[i], next = run.Sigmas[i + 1];
         var (down, up) = Ancestral(sigma, next, Eta);
-        var x = run.X.add(Slope(run.X, sigma, run.DenoiseStep(i)), down - sigma);
+        var x = run.X.add(Slope(run.X, sigma, run.DenoiseStep(i)), Held(down - sigma));
         if (up > 0)
-            x.add_(run.Noise(), up * NoiseScale);
+            x.add_(run.Noise(), Held(up * NoiseScale));
         run.X = x;
     }
 }

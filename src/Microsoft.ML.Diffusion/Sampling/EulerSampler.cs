@@ -10,6 +10,6 @@ public sealed record EulerSampler : SigmaSampler
     {
         var (x, sigma) = Churn.Apply(run, run.Sigmas[i]);
         var d = Slope(x, sigma, run.DenoiseStep(i, x, sigma));
-        run.X = x.add(d, run.Sigmas[i + 1] - sigma);
+        run.X = x.add(d, Held(run.Sigmas[i + 1] - sigma));
     }
 }

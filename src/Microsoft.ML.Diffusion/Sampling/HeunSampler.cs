@@ -11,12 +11,12 @@ public sealed record HeunSampler : SigmaSampler
         var (x, sigma) = Churn.Apply(run, run.Sigmas[i]);
         var next = run.Sigmas[i + 1];
         var d = Slope(x, sigma, run.DenoiseStep(i, x, sigma));
-        var euler = x.add(d, next - sigma);
+        var euler = x.add(d, Held(next - sigma));
         if (next > 0)
         {
             // The mean of the slopes at both ends; at σ = 0 there is none.
             d.add_(Slope(euler, next, run.Denoise(euler, next)));
-            euler = x.add(d, (next - sigma) / 2);
+            euler = x.add(d, Held((next - sigma) / 2));
         }
         run.X = euler;
     }

@@ -16,7 +16,7 @@ public sealed record LmsSampler : SigmaSampler
         var order = Math.Min(i + 1, Order);
         var x = run.X.clone();
         for (var j = 0; j < order; j++)
-            x.add_(run.Kept[j], Coefficient(run.Sigmas, i, j, order));
+            x.add_(run.Kept[j], Held(Coefficient(run.Sigmas, i, j, order)));
         run.X = x;
     }
 

@@ -24,7 +24,7 @@ public sealed class NetworkDenoiser : IDenoiser
         schedule.EnsureSupports(_options.Prediction);
         _run = (input, timestep) =>
         {
-            using var timesteps = full([input.shape[0]], timestep, float32, input.device);
+            using var timesteps = full([input.shape[0]], Held(timestep), float32, input.device);
             return model(input, timesteps);
         };
     }
@@ -59,7 +59,7 @@ public sealed class NetworkDenoiser : IDenoiser
         Tensor classes = labels!;   // checked above
         return (x, timesteps) =>
         {
-            using var without = full_like(classes, nullLabel);
+            using var without = full_like(classes, Held(nullLabel));
             using var both = cat([classes, without]);
             return network.forward(x, timesteps, both);
         };
@@ -122,7 +122,7 @@ public sealed class NetworkDenoiser : IDenoiser
             return guided;
         long[] image = [1, 2, 3];
         var ratio = with.std(image, keepdim: true) / guided.std(image, keepdim: true);
-        return guided.mul_(ratio.mul_(_options.GuidanceRescale).add_(1 - _options.GuidanceRescale));
+        return guided.mul_(ratio.mul_(Held(_options.GuidanceRescale)).add_(Held(1 - _options.GuidanceRescale)));
     }
 
     private Tensor X0(Tensor x, Tensor prediction, NoiseLevel level)

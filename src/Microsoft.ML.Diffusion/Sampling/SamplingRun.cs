@@ -80,7 +80,7 @@ internal class SamplingRun : IDisposable
     public virtual Tensor Finish() => X.alias();
 
     /// <summary>a·x + b·y with one new tensor.</summary>
-    public static Tensor Combine(double a, Tensor x, double b, Tensor y) => x.mul(a).add_(y, b);
+    public static Tensor Combine(double a, Tensor x, double b, Tensor y) => x.mul(Held(a)).add_(y, Held(b));
 
     public virtual void Dispose()
     {

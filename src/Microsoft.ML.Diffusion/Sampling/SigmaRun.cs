@@ -20,7 +20,7 @@ internal sealed class SigmaRun : SamplingRun
             _logSigmas[t] = Math.Log(SigmaGrid.SigmaAt(request.Schedule, t));
         Expect([.. sigmas.Where(sigma => sigma > 0).Select(LevelAt)]);
         using var scope = NewDisposeScope();
-        X = request.Start.to_type(ScalarType.Float64).mul(grid.UnitVarianceStart ? Math.Sqrt(1 + sigmas[0] * sigmas[0]) : sigmas[0]);
+        X = request.Start.to_type(ScalarType.Float64).mul(Held(grid.UnitVarianceStart ? Math.Sqrt(1 + sigmas[0] * sigmas[0]) : sigmas[0]));
     }
 
     public static SigmaRun Begin(SamplingRequest request, SigmaGrid grid, int steps) => new(request, grid, grid.Sigmas(request.Schedule, steps));
@@ -60,7 +60,7 @@ internal sealed class SigmaRun : SamplingRun
     public override Tensor Finish()
     {
         using var scope = NewDisposeScope();
-        return X.div(Math.Sqrt(1 + Sigmas[^1] * Sigmas[^1])).to_type(Request.Start.dtype).MoveToOuterDisposeScope();
+        return X.div(Held(Math.Sqrt(1 + Sigmas[^1] * Sigmas[^1]))).to_type(Request.Start.dtype).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -73,7 +73,7 @@ internal sealed class SigmaRun : SamplingRun
     private (Tensor X, NoiseLevel Level) Scaled(Tensor x, double sigma)
     {
         var level = LevelAt(sigma);
-        return (x.mul(Math.Sqrt(level.AlphaBar)), level);
+        return (x.mul(Held(Math.Sqrt(level.AlphaBar))), level);
     }
 
     private NoiseLevel LevelAt(double sigma) => new(TimestepAt(sigma), 1 / (1 + sigma * sigma));

@@ -32,7 +32,7 @@ public abstract record SigmaSampler : DiffusionSampler
     private protected abstract void Step(SigmaRun run, int i);
 
     /// <summary>dx̂/dσ = (x̂ − x_0)/σ.</summary>
-    private protected static Tensor Slope(Tensor x, double sigma, Tensor x0) => x.sub(x0).div_(sigma);
+    private protected static Tensor Slope(Tensor x, double sigma, Tensor x0) => x.sub(x0).div_(Held(sigma));
 
     /// <summary>
     /// Splits a step to σ_{i+1} into a deterministic one to "down" and fresh noise of "up", so that the variance comes out right:

@@ -31,7 +31,7 @@ internal sealed class StepEmbeddings : IDisposable
         _type = type;
         if (labels is null)
             return;
-        using Tensor without = full_like(labels, nullLabel);
+        using Tensor without = full_like(labels, Held(nullLabel));
         _labels = (guided ? cat([labels, without]) : labels.alias()).DetachFromDisposeScope();
     }
 

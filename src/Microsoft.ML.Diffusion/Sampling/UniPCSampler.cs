@@ -57,7 +57,7 @@ public sealed record UniPCSampler : SigmaSampler
         var scale = SolverType == UniPCType.Bh1 ? -h : DpmSolverSampler.ExpM1(-h);
         var rho = Weights(r, h, scale);
         for (var k = 0; k < terms; k++)
-            x.add_((k < order - 1 ? run.Kept[k + 1] : corrected!).sub(m0), -scale * rho[k] / r[k]);
+            x.add_((k < order - 1 ? run.Kept[k + 1] : corrected!).sub(m0), Held(-scale * rho[k] / r[k]));
         return x;
     }
 

@@ -132,8 +132,8 @@ internal sealed class DdpmTrainingLoop(TrainingSettings settings, Device device,
         var labels = tensor(batch.Labels, int64);
         if (settings.LabelDropout > 0)
         {
-            var dropped = rand([settings.BatchSize], float32, generator: draws).lt(settings.LabelDropout);
-            labels = labels.masked_fill(dropped, settings.Shape.Classes);
+            var dropped = rand([settings.BatchSize], float32, generator: draws).lt(Held(settings.LabelDropout));
+            labels = labels.masked_fill(dropped, Held(settings.Shape.Classes));
         }
         return labels.to(device);
     }

@@ -84,13 +84,13 @@ internal sealed unsafe partial class FlatAdam
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        _mean.mul_(u.Beta1).add_(_gradients, u.NewMean * u.Clip);
-        _square.mul_(u.Beta2).addcmul_(_gradients, _gradients, u.NewSquare * u.Clip * u.Clip);
+        _mean.mul_(Held(u.Beta1)).add_(_gradients, Held(u.NewMean * u.Clip));
+        _square.mul_(Held(u.Beta2)).addcmul_(_gradients, _gradients, Held(u.NewSquare * u.Clip * u.Clip));
         if (u.Keep != 1)
-            _weights.mul_(u.Keep);
-        var root = _square.sqrt().mul_(u.RootScale).add_(u.Epsilon);
-        _weights.addcdiv_(_mean, root, -u.Rate);
-        _average.mul_(1 - u.NewAverage).add_(_weights, u.NewAverage);
+            _weights.mul_(Held(u.Keep));
+        var root = _square.sqrt().mul_(Held(u.RootScale)).add_(Held(u.Epsilon));
+        _weights.addcdiv_(_mean, root, Held(-u.Rate));
+        _average.mul_(Held(1 - u.NewAverage)).add_(_weights, Held(u.NewAverage));
         ClearGradients();
     }
 
