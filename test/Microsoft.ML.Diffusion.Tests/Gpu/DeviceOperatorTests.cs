@@ -1,3 +1,5 @@
+using System.Reflection;
+using TorchSharp;
 using TorchSharp.Modules;
 
 namespace Microsoft.ML.Diffusion.Tests;
@@ -130,15 +132,40 @@ public sealed class DeviceOperatorTests
         Assert.AreEqual(ScalarType.BFloat16, narrow.Projections[0].dtype);
     }
 
+    /// <summary>A move makes other objects of the parameters. Copies are found by them, so layers have to hold the new ones.</summary>
+    [TestMethod]
+    public void ACopyIsFoundByTheParameterThatALayerHoldsAfterAMove()
+    {
+        using var scope = NewDisposeScope();
+        using DenoisingNetwork network = SmallNetworks.Build("learned variance and classes").to(float64).to(float32);
+        var known = new HashSet<object>(network.parameters(), ReferenceEqualityComparer.Instance);
+        var held = new List<object>();
+        Collect(network);
+        Assert.HasCount(known.Count, held);
+        foreach (object parameter in held)
+            Assert.IsTrue(known.Contains(parameter));
+
+        void Collect(nn.Module module)
+        {
+            foreach (FieldInfo field in module.GetType().GetFields(BindingFlags.Instance | BindingFlags.NonPublic))
+            {
+                if (field.FieldType == typeof(Parameter) && field.GetValue(module) is { } parameter)
+                    held.Add(parameter);
+            }
+            foreach (var (_, child) in module.named_children())
+                Collect(child);
+        }
+    }
+
     [TestMethod]
     public void AnAddedUpNormKeepsNothingAlive()
     {
         using var scope = NewDisposeScope();
         Tensor x = KernelData.Draw(1, 2, 4, 2, 2), film = KernelData.Draw(2, 2, 8), weight = KernelData.Draw(3, 4, 4), bias = KernelData.Draw(4, 4);
-        long live = TorchSharp.DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        long live = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
         NormActivation.ApplyOnDevice(x, new(bias, bias, film, new NormSettings(2, 1e-5, true))).Dispose();
         LayerMath.ProjectPixels(x, weight, bias, x).Dispose();
-        Assert.AreEqual(live, TorchSharp.DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+        Assert.AreEqual(live, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
 
     private static void AssertAlike(Tensor want, Tensor got, Tensor[] inputs, Tensor dy, double tolerance)
