@@ -70,6 +70,6 @@ internal readonly record struct FrechetDistance(double MeanTerm, double Covarian
         using var scope = NewDisposeScope();
         var transposed = tensor(factor, [n, n]).narrow(0, 0, rank);
         var product = transposed.matmul(tensor(matrix, [n, n])).matmul(transposed.t());
-        return product.add(product.t()).mul(Held(0.5)).data<double>().ToArray();
+        return product.Plus(product.t()).mul(Held(0.5)).data<double>().ToArray();
     }
 }

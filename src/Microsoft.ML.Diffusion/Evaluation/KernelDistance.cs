@@ -72,7 +72,7 @@ internal static class KernelDistance
         return Cube(x.mul(x).sum(1), x.shape[1]).sum().item<double>();
     }
 
-    private static Tensor Cube(Tensor products, long features) => products.div_(Held(features)).add_(Held(1)).pow(Held(3));
+    private static Tensor Cube(Tensor products, long features) => products.div_(Held(features)).add_(Held(1), Held(1)).pow(Held(3));
 
     private static Tensor Part(Tensor x, long start) => x.narrow(0, start, Math.Min(Block, x.shape[0] - start));
 }

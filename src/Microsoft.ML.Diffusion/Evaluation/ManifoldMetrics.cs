@@ -37,12 +37,12 @@ internal readonly record struct ManifoldMetrics(double Precision, double Recall,
                 using var block = NewDisposeScope();
                 var columns = Math.Min(Block, m - other);
                 var distance = Distances(real.narrow(0, start, rows), generated.narrow(0, other, columns));
-                inReal.narrow(0, other, columns).add_(distance.le(radius).sum(dim: 0));
-                inGenerated.narrow(0, start, rows).add_(distance.le(generatedRadius.narrow(0, other, columns)).sum(1));
+                inReal.narrow(0, other, columns).add_(distance.le(radius).sum(dim: 0), Held(1));
+                inGenerated.narrow(0, start, rows).add_(distance.le(generatedRadius.narrow(0, other, columns)).sum(1), Held(1));
                 // Naeem et al. count a point on the edge as outside, Kynkäänniemi et al. as inside.
                 var strictly = distance.lt(radius);
                 balls += strictly.sum().item<long>();
-                held.add_(strictly.sum(1));
+                held.add_(strictly.sum(1), Held(1));
             }
             covered += held.gt(Held(0)).sum().item<long>();
         }

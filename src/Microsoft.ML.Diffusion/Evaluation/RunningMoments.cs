@@ -33,7 +33,7 @@ internal sealed class RunningMoments : IDisposable
         var centred = rows.sub(mean);
         var shift = mean.sub(_mean);
         var total = Count + added;
-        _products.add_(centred.t().matmul(centred));
+        _products.add_(centred.t().matmul(centred), Held(1));
         _products.add_(shift.unsqueeze(1).matmul(shift.unsqueeze(0)), Held((double)Count * added / total));
         _mean.add_(shift, Held((double)added / total));
         Count = total;

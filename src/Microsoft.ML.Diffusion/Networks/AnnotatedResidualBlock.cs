@@ -65,7 +65,7 @@ internal sealed class AnnotatedResidualBlock : nn.Module<Tensor, Tensor?, Tensor
         if (!film && projection is not null)
         {
             using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
-            Tensor added = h + rows;
+            Tensor added = h.Plus(rows);
             h.Dispose();
             h = added;
         }
@@ -73,9 +73,9 @@ internal sealed class AnnotatedResidualBlock : nn.Module<Tensor, Tensor?, Tensor
         h.Dispose();
         using Tensor branch = NormAndActivate(_norm2, second, null);
         if (_skip is null)
-            return branch + x;
+            return branch.Plus(x);
         using Tensor skip = _skip.forward(x);
-        return branch + skip;
+        return branch.Plus(skip);
     }
 
     private static Tensor NormAndActivate(nn.Module<Tensor, Tensor> norm, Tensor x, Tensor? film)

@@ -63,7 +63,7 @@ internal sealed class ConditionEmbedding
         if (_classes is null)
             return nn.functional.silu(time);
         using Tensor rows = _classes.forward(labels!);           // [M, E]
-        using Tensor both = time + rows;
+        using Tensor both = time.Plus(rows);
         return nn.functional.silu(both);
     }
 }

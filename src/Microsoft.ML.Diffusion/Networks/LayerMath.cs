@@ -80,7 +80,7 @@ internal static class LayerMath
         if (addend is null)
             return y;
         ChannelMoments.Forget(y);
-        return y.add_(addend);
+        return y.add_(addend, Held(1));
     }
 
     /// <summary>A 1x1 convolution with what surrounds it.</summary>
@@ -112,7 +112,7 @@ internal static class LayerMath
         using Tensor laidOut = product.view(shape[0], shape[2], shape[3], weight.shape[0]);
         using Tensor y = laidOut.permute(0, 3, 1, 2);
         // Of two orders in memory a sum has that of its first term.
-        return addend is null ? y.alias() : addend + y;
+        return addend is null ? y.alias() : addend.Plus(y);
     }
 
     /// <summary>A 3x3 convolution of stride 1 with what surrounds it.</summary>

@@ -50,7 +50,7 @@ internal static class NormActivation
         long channels = film.shape[1] / 2;
         using Tensor scale = wide.narrow(1, 0, channels), shift = wide.narrow(1, channels, channels);   // [N or 1, C]
         using Tensor factor = scale + Held(1);
-        using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.add_(shift);
+        using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.Plus(shift);
         using Tensor weights = weight.view(-1), biases = bias.view(-1);
         return NormalizeRows(x, norm.Settings, weights, biases);
     }
@@ -90,7 +90,7 @@ internal static class NormActivation
             using Tensor factor = s + Held(1);
             Tensor scaled = h * factor;
             h.Dispose();
-            h = scaled.add_(b);
+            h = scaled.add_(b, Held(1));
         }
         if (!silu)
             return h;

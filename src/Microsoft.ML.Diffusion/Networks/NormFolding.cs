@@ -21,7 +21,7 @@ internal sealed class NormFolding(IReadOnlyList<GroupNormLayer> norms) : IDispos
         using Tensor weights = cat([.. norms.Select(norm => (Tensor)norm.Weight)]), biases = cat([.. norms.Select(norm => (Tensor)norm.Bias)]);
         using Tensor scale = joined.index_select(1, scales), shift = joined.index_select(1, shifts);   // [M, C₁ + C₂ + …]
         using Tensor factor = scale + Held(1);
-        using Tensor weight = factor * weights, lifted = factor * biases, bias = lifted + shift;
+        using Tensor weight = factor * weights, lifted = factor * biases, bias = lifted.Plus(shift);
         return new(weight.to(type), bias.to(type), _first);
     }
 

@@ -22,6 +22,6 @@ internal sealed class PreNormResidual : nn.Module<Tensor, Tensor>
     {
         using Tensor normed = _norm.forward(x);
         using Tensor branch = _inner.forward(normed);
-        return x + branch;
+        return x.Plus(branch);
     }
 }

@@ -93,6 +93,6 @@ internal sealed class ResidualBlock : nn.Module<Tensor, Tensor, Tensor>
     {
         using Tensor rows = projection.reshape(projection.shape[0], -1, 1, 1);
         using Tensor typed = rows.to(h.dtype);
-        return h + typed;
+        return h.Plus(typed);
     }
 }

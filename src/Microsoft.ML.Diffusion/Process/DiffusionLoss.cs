@@ -56,7 +56,7 @@ public sealed class DiffusionLoss
         using (noise)
         using (var channel = DeviceRandom.Normal(shared, generator, device))
         using (var offset = channel * Held(_options.OffsetNoise))
-            return noise + offset;
+            return noise.Plus(offset);
     }
 
     /// <summary>The loss of a batch: noises it, runs the network, compares.</summary>
@@ -99,14 +99,14 @@ public sealed class DiffusionLoss
         var bound = VariationalBound.Term(_diffusion, frozen, x0, x, t, X0Threshold.None).Bits;
         if (_options.Type != LossType.Simple)
             bound *= Held(_diffusion.Timesteps / 1000.0);
-        return Outer(scope, loss + bound, error.detach(), bound.detach());
+        return Outer(scope, loss.Plus(bound), error.detach(), bound.detach());
     }
 
     private Tensor Error(Tensor prediction, Tensor target) => _options.Type switch
     {
         LossType.L1 => (target - prediction).abs(),
         LossType.Huber => nn.functional.huber_loss(prediction, target, _options.HuberDelta, nn.Reduction.None),
-        _ => (target - prediction).square(),
+        _ => (target - prediction).Squared(),
     };
 
     /// <summary>min(SNR, γ) over the weight that the regression gives x_0 by itself: SNR for ε, 1 for x_0, SNR + 1 for v.</summary>

@@ -79,7 +79,7 @@ public sealed partial class GaussianDiffusion
     private Tensor Combine(Coefficient a, Tensor first, Coefficient b, Tensor second, Tensor t)
     {
         using var scope = NewDisposeScope();
-        return (At(a, t, first) * first + At(b, t, second) * second).MoveToOuterDisposeScope();
+        return (At(a, t, first) * first).Plus(At(b, t, second) * second).MoveToOuterDisposeScope();
     }
 
     /// <summary>a_t·first − b_t·second.</summary>

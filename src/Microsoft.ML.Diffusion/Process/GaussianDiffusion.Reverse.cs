@@ -66,7 +66,7 @@ public sealed partial class GaussianDiffusion
             default:
                 // The network's −1 … 1 stands for the share of the way from log β̃ to log β.
                 var share = (fraction! + Held(1)) / Held(2);
-                var logVariance = share * At(Coefficient.LogBeta, t, x) + (Held(1) - share) * At(Coefficient.PosteriorLogVariance, t, x);
+                var logVariance = (share * At(Coefficient.LogBeta, t, x)).Plus((Held(1) - share) * At(Coefficient.PosteriorLogVariance, t, x));
                 return (logVariance.exp(), logVariance);
         }
     }

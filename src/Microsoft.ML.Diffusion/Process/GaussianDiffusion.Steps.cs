@@ -11,7 +11,7 @@ public sealed partial class GaussianDiffusion
         Check(step.Mean, t);
         CheckAlike(step.Mean, noise, nameof(noise));
         using var scope = NewDisposeScope();
-        return (step.Mean + AfterFirst(t, noise) * (Held(0.5) * step.LogVariance).exp() * noise).MoveToOuterDisposeScope();
+        return step.Mean.Plus(AfterFirst(t, noise) * (Held(0.5) * step.LogVariance).exp() * noise).MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -29,8 +29,8 @@ public sealed partial class GaussianDiffusion
         var epsilon = EpsilonFromX0(x, t, x0);
         Tensor alphaBar = At(Coefficient.AlphaBar, t, x), previous = At(Coefficient.AlphaBarPrevious, t, x);
         var sigma = Held(eta) * ((Held(1) - previous) / (Held(1) - alphaBar)).sqrt() * (Held(1) - alphaBar / previous).sqrt();
-        var mean = x0 * previous.sqrt() + (Held(1) - previous - sigma.square()).sqrt() * epsilon;
-        return (mean + AfterFirst(t, noise) * sigma * noise).MoveToOuterDisposeScope();
+        var mean = (x0 * previous.sqrt()).Plus((Held(1) - previous - sigma.Squared()).sqrt() * epsilon);
+        return mean.Plus(AfterFirst(t, noise) * sigma * noise).MoveToOuterDisposeScope();
     }
 
     /// <summary>One step of DDIM's ODE towards the noise: x_{t+1} from x_t, with ᾱ = 0 after the last step.</summary>
@@ -42,7 +42,7 @@ public sealed partial class GaussianDiffusion
         using var scope = NewDisposeScope();
         var epsilon = EpsilonFromX0(x, t, x0);
         var next = At(Coefficient.AlphaBarNext, t, x);
-        return (x0 * next.sqrt() + (Held(1) - next).sqrt() * epsilon).MoveToOuterDisposeScope();
+        return (x0 * next.sqrt()).Plus((Held(1) - next).sqrt() * epsilon).MoveToOuterDisposeScope();
     }
 
     /// <summary>[N, 1, 1, 1]: 0 for rows at t = 0, else 1.</summary>

@@ -12,14 +12,14 @@ internal static class GaussianTerms
     public static Tensor Kl(Tensor mean1, Tensor logVariance1, Tensor mean2, Tensor logVariance2)
     {
         using var scope = NewDisposeScope();
-        return (Held(0.5) * (logVariance2 - logVariance1 - Held(1) + (logVariance1 - logVariance2).exp() + (mean1 - mean2).square() * (-logVariance2).exp())).MoveToOuterDisposeScope();
+        return (Held(0.5) * (logVariance2 - logVariance1 - Held(1)).Plus((logVariance1 - logVariance2).exp()).Plus((mean1 - mean2).Squared() * (-logVariance2).exp())).MoveToOuterDisposeScope();
     }
 
     /// <summary>KL(N(mean, e^logVariance) ‖ N(0, 1)).</summary>
     public static Tensor KlToStandardNormal(Tensor mean, Tensor logVariance)
     {
         using var scope = NewDisposeScope();
-        return (Held(0.5) * (logVariance.exp() - logVariance - Held(1) + mean.square())).MoveToOuterDisposeScope();
+        return (Held(0.5) * (logVariance.exp() - logVariance - Held(1)).Plus(mean.Squared())).MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -43,5 +43,5 @@ internal static class GaussianTerms
     }
 
     /// <summary>The tanh approximation of Φ (Page 1977), which the published likelihoods were computed with; it differs from erf by up to 3e-4.</summary>
-    private static Tensor NormalCdf(Tensor x) => Held(0.5) * (Held(1) + (Held(Math.Sqrt(2 / Math.PI)) * (x + Held(0.044715) * x.pow(Held(3)))).tanh());
+    private static Tensor NormalCdf(Tensor x) => Held(0.5) * (Held(1) + (Held(Math.Sqrt(2 / Math.PI)) * x.Plus(Held(0.044715) * x.pow(Held(3)))).tanh());
 }

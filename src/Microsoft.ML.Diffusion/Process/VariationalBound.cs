@@ -89,8 +89,8 @@ public static class VariationalBound
             var x = diffusion.QSample(x0, time, epsilon);
             var term = Term(diffusion, model(x, diffusion.ModelTime(time)), x0, x, time, threshold);
             bits[t] = inner.MoveToOuter(term.Bits);
-            x0Mse[t] = inner.MoveToOuter(Rows.Mean((term.X0 - x0).square()));
-            epsilonMse[t] = inner.MoveToOuter(Rows.Mean((diffusion.EpsilonFromX0(x, time, term.X0) - epsilon).square()));
+            x0Mse[t] = inner.MoveToOuter(Rows.Mean((term.X0 - x0).Squared()));
+            epsilonMse[t] = inner.MoveToOuter(Rows.Mean((diffusion.EpsilonFromX0(x, time, term.X0) - epsilon).Squared()));
         }
         return new BoundRows(Read(stack(bits)), Read(stack(x0Mse)), Read(stack(epsilonMse)), [.. Read(Prior(diffusion, x0))], steps);
     }

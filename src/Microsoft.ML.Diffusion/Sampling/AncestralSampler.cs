@@ -45,7 +45,7 @@ public sealed record AncestralSampler : DiffusionSampler
                 ? mean
                 : SamplingRun.Combine(Math.Sqrt(alpha) * (1 - next) / (1 - alphaBar), run.X, Math.Sqrt(next) * beta / (1 - alphaBar), denoised.X0);
             if (i < run.Steps - 1)
-                x.add_(Scaled(run.Noise(), denoised, posterior, beta, run.Steps));
+                x.add_(Scaled(run.Noise(), denoised, posterior, beta, run.Steps), Held(1));
             run.X = x;
         }
         return run.Finish();
@@ -66,7 +66,7 @@ public sealed record AncestralSampler : DiffusionSampler
                 var fraction = denoised.VarianceFraction ?? throw NotLearned(variance);
                 // log σ = ½(f·log β + (1−f)·log β̃), f = (v+1)/2 (Nichol and Dhariwal 2021, equation 15).
                 double low = Math.Log(posterior), high = Math.Log(beta);
-                return noise.mul_(fraction.mul(Held((high - low) / 4)).add_(Held((high + low) / 4)).exp_());
+                return noise.mul_(fraction.mul(Held((high - low) / 4)).add_(Held((high + low) / 4), Held(1)).exp_());
             default:
                 var logVariance = denoised.LogVariance ?? throw NotLearned(variance);
                 return noise.mul_(logVariance.mul(Held(0.5)).exp_());

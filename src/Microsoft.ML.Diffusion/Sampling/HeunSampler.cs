@@ -15,7 +15,7 @@ public sealed record HeunSampler : SigmaSampler
         if (next > 0)
         {
             // The mean of the slopes at both ends; at σ = 0 there is none.
-            d.add_(Slope(euler, next, run.Denoise(euler, next)));
+            d.add_(Slope(euler, next, run.Denoise(euler, next)), Held(1));
             euler = x.add(d, Held((next - sigma) / 2));
         }
         run.X = euler;

@@ -122,7 +122,7 @@ public sealed class NetworkDenoiser : IDenoiser
             return guided;
         long[] image = [1, 2, 3];
         var ratio = with.std(image, keepdim: true) / guided.std(image, keepdim: true);
-        return guided.mul_(ratio.mul_(Held(_options.GuidanceRescale)).add_(Held(1 - _options.GuidanceRescale)));
+        return guided.mul_(ratio.mul_(Held(_options.GuidanceRescale)).add_(Held(1 - _options.GuidanceRescale), Held(1)));
     }
 
     private Tensor X0(Tensor x, Tensor prediction, NoiseLevel level)

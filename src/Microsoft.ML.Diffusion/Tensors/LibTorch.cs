@@ -46,7 +46,7 @@ internal static partial class LibTorch
     {
         using var scope = NewDisposeScope();
         using var generator = new Generator(0, CPU);
-        _ = randn([1], float32, generator: generator).add_(Held(1)).item<float>();
+        _ = randn([1], float32, generator: generator).add_(Held(1), Held(1)).item<float>();
     }
 
     private static string? Diagnose(Exception error) => Innermost(error) switch

@@ -88,7 +88,7 @@ internal sealed unsafe partial class FlatAdam
         _square.mul_(Held(u.Beta2)).addcmul_(_gradients, _gradients, Held(u.NewSquare * u.Clip * u.Clip));
         if (u.Keep != 1)
             _weights.mul_(Held(u.Keep));
-        var root = _square.sqrt().mul_(Held(u.RootScale)).add_(Held(u.Epsilon));
+        var root = _square.sqrt().mul_(Held(u.RootScale)).add_(Held(u.Epsilon), Held(1));
         _weights.addcdiv_(_mean, root, Held(-u.Rate));
         _average.mul_(Held(1 - u.NewAverage)).add_(_weights, Held(u.NewAverage));
         ClearGradients();

@@ -47,7 +47,7 @@ internal sealed class TypedWeights : IDisposable
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        gradients.add_(_gradients);
+        gradients.add_(_gradients, Held(1));
         _gradients.zero_();
     }
 

@@ -19,6 +19,8 @@ public sealed class HeldNumberTests
         Check([-0.5f, 2.5f, -3.5f], HeldNumber.Held(0.5) - x);
         Check([3, -6, 12], x * HeldNumber.Held(3), HeldNumber.Held(3.0) * x);
         Check([0.25f, -0.5f, 1], x / HeldNumber.Held(4));
+        Check([2, -4, 8], x.Plus(x));
+        Check([1, 4, 16], x.Squared());
         Check([1, -1, 1], x.clamp(HeldNumber.Held(-1), HeldNumber.Held(1)));
         Assert.AreEqual(int64, (tensor(new long[] { 1 }) * HeldNumber.Held(2)).dtype, "a whole number stays one");
         CollectionAssert.AreEqual(new[] { 1f, -2f, 4f }, x.data<float>().ToArray());
@@ -55,10 +57,17 @@ public sealed class HeldNumberTests
         Assert.IsTrue(called.Any(method => method.DeclaringType == typeof(Tensor) && method.Name == "mul"), "calls of tensors are found");
 
         IEnumerable<string> notHeld = called
-            .Where(method => (method.DeclaringType == typeof(Scalar) && method.Name == "op_Implicit")
-                || (method.DeclaringType == typeof(Tensor) && method.Name.StartsWith("op_", StringComparison.Ordinal) && method.GetParameters().Any(parameter => parameter.ParameterType.IsPrimitive)))
+            .Where(method => (method.DeclaringType == typeof(Scalar) && method.Name == "op_Implicit") || (method.DeclaringType == typeof(Tensor) && MakesANumber(method)))
             .Select(method => $"{method.DeclaringType!.Name}: {method}");
         Assert.AreEqual("", string.Join(", ", notHeld));
+
+        // x + y and add(y) add y times a number, square() is pow(2).
+        static bool MakesANumber(MethodInfo method) => method.Name switch
+        {
+            "op_Addition" or "square" => true,
+            "add" or "add_" => method.GetParameters().Length == 1,
+            _ => method.Name.StartsWith("op_", StringComparison.Ordinal) && method.GetParameters().Any(parameter => parameter.ParameterType.IsPrimitive),
+        };
 
         MemberInfo? Resolve(int token)
         {

@@ -10,9 +10,11 @@ public static partial class torch
         public Tensor add(Tensor target) => Ops.add_Tensor.Call(this, target);
         public Tensor add(Tensor target, Scalar alpha) => Ops.add_Tensor.Call(this, target, alpha);
         public Tensor add(Scalar scalar) => Ops.add_Scalar.Call(this, scalar);
+        public Tensor add(Scalar scalar, Scalar alpha) => Ops.add_Scalar.Call(this, scalar, alpha);
         public Tensor add_(Tensor target) => Ops.add__Tensor.On(this, target);
         public Tensor add_(Tensor target, Scalar alpha) => Ops.add__Tensor.On(this, target, alpha);
         public Tensor add_(Scalar scalar) => Ops.add__Scalar.On(this, scalar);
+        public Tensor add_(Scalar scalar, Scalar alpha) => Ops.add__Scalar.On(this, scalar, alpha);
         public Tensor sub(Tensor target) => Ops.sub_Tensor.Call(this, target);
         public Tensor sub(Scalar target) => Ops.sub_Scalar.Call(this, target);
         public Tensor sub_(Scalar target) => Ops.sub__Scalar.On(this, target);
