@@ -86,11 +86,7 @@ public abstract class DenoisingNetwork(string name, UNetOptions options, UNetSha
     private protected virtual ScalarType EmbeddingType(Tensor x) => x.dtype;
 
     /// <summary>A generator for dropout, seeded from the one that draws the weights.</summary>
-    private protected static Generator NewDropoutGenerator(Generator generator)
-    {
-        using Tensor draw = rand([1], float64, generator: generator);
-        return new((ulong)(draw.item<double>() * (1L << 53)));
-    }
+    private protected static Generator NewDropoutGenerator(Generator generator) => new(DeviceRandom.Seed(generator));
 
     /// <summary>Refuses a batch that the network cannot run on.</summary>
     private void CheckInput(Tensor x, NetworkEmbedding embedding)

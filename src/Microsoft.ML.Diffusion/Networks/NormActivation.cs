@@ -49,9 +49,8 @@ internal static class NormActivation
         using Tensor wide = film.to(norm.Weight.dtype);
         long channels = film.shape[1] / 2;
         using Tensor scale = wide.narrow(1, 0, channels), shift = wide.narrow(1, channels, channels);   // [N or 1, C]
-        using Tensor factor = scale + Held(1);
-        using Tensor weight = factor * norm.Weight, lifted = factor * norm.Bias, bias = lifted.Plus(shift);
-        using Tensor weights = weight.view(-1), biases = bias.view(-1);
+        using FoldedNorm folded = NormFolding.Fold(scale, shift, norm.Weight, norm.Bias);
+        using Tensor weights = folded.Weight.view(-1), biases = folded.Bias.view(-1);
         return NormalizeRows(x, norm.Settings, weights, biases);
     }
 

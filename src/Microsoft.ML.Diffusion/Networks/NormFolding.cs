@@ -20,9 +20,20 @@ internal sealed class NormFolding(IReadOnlyList<GroupNormLayer> norms) : IDispos
         var (scales, shifts) = Places(joined.device);
         using Tensor weights = cat([.. norms.Select(norm => (Tensor)norm.Weight)]), biases = cat([.. norms.Select(norm => (Tensor)norm.Bias)]);
         using Tensor scale = joined.index_select(1, scales), shift = joined.index_select(1, shifts);   // [M, C₁ + C₂ + …]
-        using Tensor factor = scale + Held(1);
-        using Tensor weight = factor * weights, lifted = factor * biases, bias = lifted.Plus(shift);
-        return new(weight.to(type), bias.to(type), _first);
+        using FoldedNorm folded = Fold(scale, shift, weights, biases);
+        return new(folded.Weight.to(type), folded.Bias.to(type), _first);
+    }
+
+    /// <summary>The same of one norm, or of several side by side.</summary>
+    /// <param name="scale">[M, C].</param>
+    /// <param name="shift">[M, C].</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="bias">[C].</param>
+    /// <returns>[M, C] each; the caller disposes them.</returns>
+    public static FoldedNorm Fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias)
+    {
+        using Tensor factor = scale + Held(1), lifted = factor * bias;
+        return new(factor * weight, lifted.Plus(shift));
     }
 
     /// <inheritdoc/>
@@ -90,8 +101,8 @@ internal sealed record FoldedNorms(Tensor Weights, Tensor Biases, long[] First) 
     }
 }
 
-/// <summary>One block's norm with FiLM folded in. Owns its tensors.</summary>
-/// <param name="Weight">[C] for all images, or [N·C], row after row.</param>
+/// <summary>A norm with FiLM folded in. Owns its tensors.</summary>
+/// <param name="Weight">[M, C]; row after row for an operator: [C] for all images, or [N·C].</param>
 /// <param name="Bias">Likewise.</param>
 internal sealed record FoldedNorm(Tensor Weight, Tensor Bias) : IDisposable
 {

@@ -48,8 +48,8 @@ internal static class DeviceRandom
         }
     }
 
-    /// <summary>53 bits of a generator; a device's own generator is one for the whole process, so every draw seeds it anew.</summary>
-    private static ulong Seed(Generator generator)
+    /// <summary>53 bits of a generator, to seed another with; a device's own is one for the whole process, so every draw seeds it anew.</summary>
+    public static ulong Seed(Generator generator)
     {
         using Tensor draw = rand([1], float64, generator: generator);
         return (ulong)(draw.item<double>() * (1L << 53));

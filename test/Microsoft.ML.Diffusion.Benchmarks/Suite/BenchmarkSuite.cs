@@ -44,7 +44,7 @@ internal static class BenchmarkSuite
         ReportFile.Write(Path.Combine(options.Output, name), $"# Benchmarks\n\n{report}");
         if (options.Publish is { } document)
         {
-            string published = options.Device == "cuda" ? "docs/images/cost-curves-cuda.png" : "docs/images/cost-curves.png";
+            string published = options.OnGpu ? "docs/images/cost-curves-cuda.png" : "docs/images/cost-curves.png";
             if (curves.Count > 0)
                 File.Copy(Path.Combine(options.Output, "curves.png"), Path.Combine(Path.GetDirectoryName(Path.GetFullPath(document))!, published), overwrite: true);
             ReportFile.WriteBetweenMarkers(document, options.Name, report.ToString().Replace("(curves.png)", $"({published})"));

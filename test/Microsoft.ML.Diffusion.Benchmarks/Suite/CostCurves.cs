@@ -19,7 +19,7 @@ internal static class CostCurves
         int[] sizes = options.Quick ? [16, 32] : [16, 32, 64];
         foreach (int size in sizes)
             options.PrepareModel(size);
-        int[] batches = options.Quick ? [2, 4] : options.Device == "cuda" ? [32, 64, 128, 256] : [4, 8, 16, 32];
+        int[] batches = options.Quick ? [2, 4] : options.OnGpu ? [32, 64, 128, 256] : [4, 8, 16, 32];
         int[] samplerSteps = options.Quick ? [2, 4] : [5, 10, 20, 40];
         string[] iterations = ["--discard", options.Quick ? "1" : PairedComparison.Discarded, "--iterations", options.Quick ? "1" : "7"];
         string[] shortIterations = ["--discard", options.Quick ? "1" : PairedComparison.DiscardedOfShort, "--iterations", options.Quick ? "1" : "15"];

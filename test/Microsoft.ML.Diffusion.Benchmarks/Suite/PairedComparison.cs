@@ -31,7 +31,7 @@ internal static class PairedComparison
         options.PrepareModel(32);
         PairedCase[] cases = Cases(options);
         // A shared processor has better and worse minutes: enough rounds for a median to mean something. A GPU is its user's own.
-        int rounds = options.Quick ? 1 : options.Device == "cuda" ? 3 : 5;
+        int rounds = options.Quick ? 1 : options.OnGpu ? 3 : 5;
         foreach (PairedCase pair in cases)
         {
             for (int round = 1; round <= rounds; round++)
@@ -80,19 +80,18 @@ internal static class PairedComparison
     {
         string[] steps = ["--discard", options.Quick ? "1" : Discarded, "--iterations", options.Quick ? "2" : "10", "--batch", $"{options.Batch}"];
         string[] shortSteps = ["--discard", options.Quick ? "1" : DiscardedOfShort, "--iterations", options.Quick ? "2" : "30", "--batch", $"{options.Batch}"];
-        bool onGpu = options.Device == "cuda";
         // The goals are those of a CPU.
-        (double training, double denoising) = onGpu ? (0, 0) : (5, 7);
-        (string plain, string[] tf32) = onGpu ? ("TF32", ["--tf32"]) : ("float32", (string[])[]);
+        (double training, double denoising) = options.OnGpu ? (0, 0) : (5, 7);
+        (string plain, string[] tf32) = options.OnGpu ? ("TF32", ["--tf32"]) : ("float32", (string[])[]);
         string model = options.ModelFile(32);
         // Images drawn together: as many as are wanted, or what the small machine's memory takes.
-        string together = onGpu ? "64" : "16";
+        string together = options.OnGpu ? "64" : "16";
         (string images, string drawn) = options.Quick ? ("2", "2") : ("64", "20");
         string[] draw = ["sample", "--images", images, "--batch", together, "--sampler-steps", drawn];
         string[] few = ["--measure", options.Quick ? "1" : "10"];
         // Where the default computes in fewer bits, float32 is measured too.
         string[] full = ["--precision", "full"];
-        PairedCase[] inFloat32 = onGpu || !PrecisionPolicy.MultipliesFewerBits(ComputePrecision.Automatic) ? [] :
+        PairedCase[] inFloat32 = options.OnGpu || !PrecisionPolicy.MultipliesFewerBits(ComputePrecision.Automatic) ? [] :
         [
             new($"training step, batch {options.Batch}, Precision = Full", 1.3, Ours("step", [.. steps, .. full]), [Peer("float32", ["step", .. steps])]),
             new($"denoising step, batch {options.Batch}, Precision = Full", 1.5, Ours("denoise", [.. shortSteps, .. full, "--model", model]), [Peer("float32", ["denoise", .. shortSteps])]),

@@ -14,17 +14,20 @@ internal sealed record SuiteOptions(bool Quick, string? Filter, Peer? Peer, stri
     /// <summary>The parts that a device is measured by. Operators are those of the CPU.</summary>
     public static IReadOnlyList<string> PartsFor(string device) => device == "cuda" ? ["paired", "curves"] : ["operators", "paired", "curves"];
 
+    /// <summary>Whether it is a GPU that is measured.</summary>
+    public bool OnGpu => Device == "cuda";
+
     /// <summary>Whether all of them are asked for.</summary>
     public bool IsWhole => PartsFor(Device).All(Parts.Contains);
 
     /// <summary>Images in a step: what the machine is bought for.</summary>
-    public int Batch => Device == "cuda" ? 128 : 16;
+    public int Batch => OnGpu ? 128 : 16;
 
     /// <summary>Which of several tables in a document, and pictures beside it, this machine's are.</summary>
-    public string Name => Device == "cuda" ? "bench-cuda" : "bench";
+    public string Name => OnGpu ? "bench-cuda" : "bench";
 
     /// <summary>Channels of the first resolution.</summary>
-    public int BaseChannels => Device == "cuda" ? 128 : 64;
+    public int BaseChannels => OnGpu ? 128 : 64;
 
     /// <summary>Arguments that every process gets.</summary>
     public string[] Common => ["--device", Device, "--base", $"{BaseChannels}", .. Threads > 0 ? new[] { "--threads", $"{Threads}" } : []];

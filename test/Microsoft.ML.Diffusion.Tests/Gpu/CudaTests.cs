@@ -89,8 +89,8 @@ public sealed class CudaTests
     [DataRow(ComputePrecision.Automatic)]
     public void ATrainingRepeatsAndLearns(ComputePrecision precision)
     {
-        var (model, first) = Train(Gpu, precision, steps: 40);
-        var (other, second) = Train(Gpu, precision, steps: 40);
+        var (model, first) = Train(precision, steps: 40);
+        var (other, second) = Train(precision, steps: 40);
         using (model)
         using (other)
         {
@@ -104,8 +104,8 @@ public sealed class CudaTests
     [TestMethod]
     public void TrainingCurvesAgreeInBothPrecisions()
     {
-        var (full, whole) = Train(Gpu, ComputePrecision.Full, steps: 40, dropout: 0);
-        var (narrow, losses) = Train(Gpu, ComputePrecision.BFloat16, steps: 40, dropout: 0);
+        var (full, whole) = Train(ComputePrecision.Full, steps: 40, dropout: 0);
+        var (narrow, losses) = Train(ComputePrecision.BFloat16, steps: 40, dropout: 0);
         using (full)
         using (narrow)
         {
@@ -121,9 +121,9 @@ public sealed class CudaTests
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.safetensors");
         try
         {
-            var (whole, expected) = Train(Gpu, ComputePrecision.Full, steps: 12);
-            var (begun, _) = Train(Gpu, ComputePrecision.Full, steps: 8, path);
-            var (resumed, losses) = Train(Gpu, ComputePrecision.Full, steps: 12, path);
+            var (whole, expected) = Train(ComputePrecision.Full, steps: 12);
+            var (begun, _) = Train(ComputePrecision.Full, steps: 8, path);
+            var (resumed, losses) = Train(ComputePrecision.Full, steps: 12, path);
             using (whole)
             using (begun)
             using (resumed)
@@ -142,7 +142,7 @@ public sealed class CudaTests
     [TestMethod]
     public void AModelGivesTheSamePicturesOnBothDevicesAndInEveryBatch()
     {
-        var (onGpu, _) = Train(Gpu, ComputePrecision.Full, steps: 20);
+        var (onGpu, _) = Train(ComputePrecision.Full, steps: 20);
         using (onGpu)
         using (var onHost = onGpu.LastTransformer.WithDevice(new MLContext()))
         using (var single = onGpu.LastTransformer.WithBatchSize(1))
@@ -160,7 +160,7 @@ public sealed class CudaTests
     [TestMethod]
     public void ASavedModelIsWhatWasTrained()
     {
-        var (model, _) = Train(Gpu, ComputePrecision.Full, steps: 10);
+        var (model, _) = Train(ComputePrecision.Full, steps: 10);
         var context = new MLContext { GpuDeviceId = 0 };
         using (model)
         using (var file = new MemoryStream())
@@ -177,7 +177,7 @@ public sealed class CudaTests
     [TestMethod]
     public void TheBoundIsThatOfTheProcessor()
     {
-        var (model, _) = Train(Gpu, ComputePrecision.Full, steps: 20);
+        var (model, _) = Train(ComputePrecision.Full, steps: 20);
         using (model)
         using (var onHost = model.LastTransformer.WithDevice(new MLContext()))
         {
@@ -193,7 +193,7 @@ public sealed class CudaTests
     {
         var counts = new List<long>();
         var options = TinyData.Options(steps: 12);
-        options.Progress = new Listener(_ => counts.Add(DisposeScopeManager.Statistics.ThreadTotalLiveCount));
+        options.Progress = new DdpmTrainerTests.Listener(_ => counts.Add(DisposeScopeManager.Statistics.ThreadTotalLiveCount));
         TinyData.Fit(new MLContext(seed: 1) { GpuDeviceId = 0 }, options).Dispose();
         CollectionAssert.AreEqual(Enumerable.Repeat(counts[3], 9).ToList(), counts[3..]);
     }
@@ -219,15 +219,15 @@ public sealed class CudaTests
         return (y.detach().to(CPU), network.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter.grad!.to(CPU)));
     }
 
-    private static (TransformerChain<DdpmTransformer> Model, List<double> Losses) Train(Device device, ComputePrecision precision, int steps, string? checkpoint = null, double dropout = 0.1)
+    private static (TransformerChain<DdpmTransformer> Model, List<double> Losses) Train(ComputePrecision precision, int steps, string? checkpoint = null, double dropout = 0.1)
     {
         var losses = new List<double>();
         var options = TinyData.Options(steps);
         options.Precision = precision;
         options.Network = options.Network with { Dropout = dropout };
-        options.Progress = new Listener(progress => losses.Add(progress.Loss));
+        options.Progress = new DdpmTrainerTests.Listener(progress => losses.Add(progress.Loss));
         (options.CheckpointPath, options.CheckpointSteps) = (checkpoint, 4);
-        return (TinyData.Fit(new MLContext(seed: 1) { GpuDeviceId = device.index }, options), losses);
+        return (TinyData.Fit(new MLContext(seed: 1) { GpuDeviceId = Gpu.index }, options), losses);
     }
 
     private static float[][] Draw(TransformerChain<DdpmTransformer> chain, DdpmTransformer model)
@@ -241,9 +241,4 @@ public sealed class CudaTests
     private static double PixelsApart(float[][] a, float[][] b) => a.Zip(b, (x, y) => x.Zip(y, (p, q) => (double)Math.Abs(p - q)).Average()).Average();
 
     private static double Apart(Tensor want, Tensor got) => ((got.to(CPU).to(float64) - want.to(float64)).norm() / want.to(float64).norm().clamp_min(1e-12)).item<double>();
-
-    private sealed class Listener(Action<DdpmTrainingProgress> report) : IProgress<DdpmTrainingProgress>
-    {
-        public void Report(DdpmTrainingProgress value) => report(value);
-    }
 }

@@ -8,7 +8,6 @@ public static partial class torch
         public static Tensor operator +(Tensor left, Tensor right) => left.add(right);
         public static Tensor operator +(Tensor left, int right) => left.add(right);
         public static Tensor operator +(Tensor left, double right) => left.add(right);
-        public static Tensor operator +(int left, Tensor right) => right.add(left);
 
         public static Tensor operator *(Tensor left, Tensor right) => left.mul(right);
         public static Tensor operator *(Tensor left, int right) => left.mul(right);
@@ -19,7 +18,6 @@ public static partial class torch
 
         public static Tensor operator -(Tensor left, Tensor right) => left.sub(right);
         public static Tensor operator -(Tensor left, int right) => left.sub(right);
-        public static Tensor operator -(Tensor left, double right) => left.sub(right);
         public static Tensor operator -(int left, Tensor right) => right.negative().add(left);
 
         public static Tensor operator /(Tensor left, Tensor right) => left.div(right);
