@@ -28,6 +28,46 @@ public sealed class Int16KernelTestsOf512Bits() : Int16KernelTests(16)
     }
 }
 
+/// <summary>Routines that add factors to multiply less, beside those that do not.</summary>
+[TestClass]
+public sealed unsafe class VnniUnitTests
+{
+    [TestMethod]
+    public void SumsOfFactorsGiveTheSameBits()
+    {
+        if (VnniUnit.TryCreate(addsFactors: true) is not { } adds || VnniUnit.TryCreate(addsFactors: false) is not { } multiplies)
+        {
+            Assert.Inconclusive("This processor has no AVX512_VNNI, or the system is not Linux.");
+            return;
+        }
+        const int width = 32;
+        foreach (int count in (int[])[2, 4, 6, 30, 64, 126, 128])
+        {
+            int words = count / 2 + 2;
+            float[] rows = KernelData.Numbers(1, count * 16), columns = KernelData.Numbers(2, count * width), before = KernelData.Numbers(3, 6 * width);
+            int[] left = new int[words * 16], right = new int[words * width];
+            fixed (float* fromRows = rows, fromColumns = columns, start = before)
+            fixed (int* a = left, b = right)
+            {
+                Int16Layout.Columns(fromRows, 16, count, 16, a, 16);
+                Int16Layout.Columns(fromColumns, width, count, width, b, width);
+                foreach (var (six, two, add) in from six in (bool[])[false, true] from two in (bool[])[false, true] from add in (bool[])[false, true] select (six, two, add))
+                {
+                    float[] got = [.. before], want = [.. before];
+                    var strides = new PairStrides(1, 16, width, count / 2);
+                    fixed (float* c = got, d = want)
+                    {
+                        adds.Multiply(strides, six, two, a, b, c, width, add);
+                        multiplies.Multiply(strides, six, two, a, b, d, width, add);
+                    }
+                    CollectionAssert.AreEqual(want, got, $"{count} numbers, six rows: {six}, two registers: {two}, added: {add}");
+                    CollectionAssert.AreNotEqual(before, got);
+                }
+            }
+        }
+    }
+}
+
 /// <summary>Products and convolutions of float32 that are multiplied in 16-bit integers, against the definition in double. Processors without AVX2 never do.</summary>
 /// <param name="lanes">Numbers of 32 bits of a register.</param>
 public abstract unsafe class Int16KernelTests(int lanes)
@@ -58,7 +98,17 @@ public abstract unsafe class Int16KernelTests(int lanes)
             var (row, power) = Row(numbers);
             Assert.AreEqual(0, Math.Log2(power) % 1, "a power of two");
             double length = Math.Sqrt(row.Sum(number => (double)number * number));
-            Assert.IsInRange(16_000, 32_800, length);
+            int largest = row.Max(number => Math.Abs((int)number));
+            if (Int16WideLayout.IsQuicker)
+            {
+                Assert.IsLessThan(65_536, length);
+                Assert.IsLessThan(16_384, largest);
+                Assert.IsTrue(length > 32_700 || largest > 8_190, "not all bits are taken");
+            }
+            else
+            {
+                Assert.IsInRange(16_000, 32_800, length);
+            }
             for (int i = 0; i < row.Length; i++)
                 Assert.AreEqual(numbers[i], row[i] * power, power / 2, $"number {i}");
         }
@@ -104,9 +154,28 @@ public abstract unsafe class Int16KernelTests(int lanes)
         // Equal numbers are the longest sums that Cauchy and Schwarz allow.
         foreach (int inputs in s_lengths.Select(Whole))
         {
-            float[] x = [.. Enumerable.Repeat(1.999f, 4 * inputs)], weight = [.. Enumerable.Repeat(-1.999f, lanes * inputs)];
-            foreach (float sum in Multiply(4, inputs, lanes, x, false, weight, false, null, null))
-                Assert.AreEqual(-1.999 * 1.999 * inputs, sum, 1e-3 * inputs);
+            float[] weight = [.. Enumerable.Repeat(-1.999f, lanes * inputs)];
+            foreach (float number in (float[])[1.999f, 1.42f, 1.40f, 1.01f])
+            {
+                foreach (float sum in Multiply(4, inputs, lanes, [.. Enumerable.Repeat(number, 4 * inputs)], false, weight, false, null, null))
+                    Assert.AreEqual(-1.999 * number * inputs, sum, 1e-3 * inputs, $"{inputs} times {number}");
+            }
+        }
+    }
+
+    [TestMethod]
+    public void NumbersAloneInTheirBlocksDoNotOverflow()
+    {
+        // Whichever two are added up to be multiplied, they are as large as they can be.
+        const int inputs = 64;
+        foreach (float largest in (float[])[1.9999999f, -1.9999999f])
+        {
+            float[] x = new float[inputs * inputs], weight = new float[inputs * inputs];
+            for (int i = 0; i < inputs; i++)
+                (x[i * inputs + i], weight[i * inputs + i]) = (largest, 1.9999999f);
+            float[] y = Multiply(inputs, inputs, inputs, x, false, weight, false, null, null);
+            for (int i = 0; i < y.Length; i++)
+                Assert.AreEqual(i / inputs == i % inputs ? 2 * largest : 0, y[i], i / inputs == i % inputs ? 1e-3 : 0, $"row {i / inputs}, column {i % inputs}");
         }
     }
 
@@ -291,7 +360,7 @@ public abstract unsafe class Int16KernelTests(int lanes)
         short[] inOrder = new short[numbers.Length];
         for (int i = 0; i < inOrder.Length; i++)
             inOrder[i] = halves[2 * Int16Layout.PlaceOf(i / 2, numbers.Length) + i % 2];
-        return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 1]));
+        return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 2]));
     }
 
     /// <summary>Up to whole registers.</summary>

@@ -63,13 +63,13 @@ public sealed class NarrowNetworkTests
     [DataRow("ho")]
     public void PointsAreNearlyAsAccurateAsNineTaps(string kind)
     {
-        using var scope = NewDisposeScope();
+        // One input's errors come out a tenth higher or lower by chance.
+        const int inputs = 8;
         using DenoisingNetwork network = Randomized(kind);
-        var (x, timesteps, labels, want, dy, gradients) = OfPlainOperators(kind);
         var (taps, ofTaps) = Over(new WrittenOutUnit());
         var (points, ofPoints) = Over(new WrittenOutPairUnit(integers: false));
-        Assert.IsLessThan(1.5 * taps, points);
-        Assert.IsLessThan(1.5 * ofTaps, ofPoints);
+        Assert.IsLessThan(1.3 * taps, points);
+        Assert.IsLessThan(1.3 * ofTaps, ofPoints);
         if (!Avx2.IsSupported)
             return;
         var (integers, ofIntegers) = Over(new WrittenOutPairUnit(integers: true));
@@ -78,11 +78,19 @@ public sealed class NarrowNetworkTests
 
         (double Output, double Gradients) Over(MatrixUnit unit)
         {
-            KernelData.ClearGradients(network.parameters());
-            using var use = MatrixUnit.Enter(unit);
-            Tensor y = network.forward(x, timesteps, labels);
-            (y * dy.to(float32)).sum().backward();
-            return (Apart(want, y), network.named_parameters().Average(entry => Apart(gradients[entry.name]!, entry.parameter.grad!)));
+            double output = 0, slopes = 0;
+            for (int input = 0; input < inputs; input++)
+            {
+                using var scope = NewDisposeScope();
+                var (x, timesteps, labels, want, dy, gradients) = OfPlainOperators(kind, input);
+                KernelData.ClearGradients(network.parameters());
+                using var use = MatrixUnit.Enter(unit);
+                Tensor y = network.forward(x, timesteps, labels);
+                (y * dy.to(float32)).sum().backward();
+                output += Apart(want, y);
+                slopes += network.named_parameters().Average(entry => Apart(gradients[entry.name]!, entry.parameter.grad!));
+            }
+            return (output, slopes);
         }
     }
 
@@ -147,13 +155,13 @@ public sealed class NarrowNetworkTests
             CollectionAssert.AreEqual(odd.forward(SmallNetworks.Noise(2, odd.Shape), timesteps, null).data<float>().ToArray(), whole.data<float>().ToArray());
     }
 
-    /// <summary>An input, and what libtorch's operators in float64 make of it and of a gradient of the output.</summary>
-    private static (Tensor X, Tensor Timesteps, Tensor? Labels, Tensor Want, Tensor Dy, Dictionary<string, Tensor?> Gradients) OfPlainOperators(string kind)
+    /// <summary>One of many inputs, and what libtorch's operators in float64 make of it and of a gradient of the output.</summary>
+    private static (Tensor X, Tensor Timesteps, Tensor? Labels, Tensor Want, Tensor Dy, Dictionary<string, Tensor?> Gradients) OfPlainOperators(string kind, int input = 0)
     {
         using DenoisingNetwork plain = Randomized(kind).to(float64);
-        Tensor x = SmallNetworks.Noise(2, s_shape), timesteps = SmallNetworks.Timesteps(3, 100.5f);
+        Tensor x = SmallNetworks.Noise(2, s_shape, seed: 3 + (ulong)input), timesteps = SmallNetworks.Timesteps(3, 100.5f);
         Tensor? labels = SmallNetworks.Labels(2, s_shape);
-        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4, want.shape);
+        Tensor want = plain.forward(x.to(float64), timesteps, labels), dy = KernelData.Draw(4 + (ulong)input, want.shape);
         (want * dy).sum().backward();
         return (x, timesteps, labels, want, dy, plain.named_parameters().ToDictionary(entry => entry.name, entry => (Tensor?)entry.parameter.grad));
     }

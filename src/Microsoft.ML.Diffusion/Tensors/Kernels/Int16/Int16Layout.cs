@@ -6,9 +6,10 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary>
 /// Numbers as 16-bit integers with a power of two that some of them share: dynamic fixed point (Das et al. 2018, "Mixed Precision Training of Convolutional Neural Networks using Integer
-/// Operations"). The numbers of a row of a left factor, or of a column of a right one, lie in blocks of at most <see cref="Block"/>, in pairs of 32 bits, behind each block its power as float32.
-/// A block as a vector is made as long as it can be below 2¹⁵: whatever it is multiplied with, a sum stays within 2³⁰ (Cauchy-Schwarz), and no number is longer than the vector.
-/// Where the sum of squares is no finite number, nor is the power.
+/// Operations"). The numbers of a row of a left factor, or of a column of a right one, lie in blocks of at most <see cref="Block"/>, in pairs of 32 bits, behind each block its power as float32 and its own
+/// sum. A block as a vector is made as long as it can be below 2¹⁵: whatever it is multiplied with, a sum stays within 2³⁰ (Cauchy-Schwarz), and no number is longer than the vector.
+/// Where the sum of squares is no finite number, nor is the power. With registers of 512 bits all numbers are below 2¹⁴, so that two of them may be added; a row may be twice as long
+/// then, for its sums to stay within 2³¹. The own sum is −Σ w·w' over the block's pairs two by two, of which <see cref="VnniCode"/> makes use; otherwise it is not written.
 /// </summary>
 internal static unsafe class Int16Layout
 {
@@ -17,23 +18,29 @@ internal static unsafe class Int16Layout
 
     private const int N = 8;
 
+    /// <summary>Words behind a block's pairs: its power and its own sum.</summary>
+    private const int BehindPairs = 2;
+
     /// <summary>Rows that are rounded together.</summary>
     private const int Together = 4;
 
+    /// <summary>Whether blocks are rounded so that sums of factors fit, and have their own sums.</summary>
+    private static bool SumsFactors => Int16WideLayout.IsQuicker;
+
     /// <summary>Words of 32 bits of a row or column.</summary>
     /// <param name="numbers">Its numbers, even.</param>
-    public static nint Words(int numbers) => numbers / 2 + (numbers + Block - 1) / Block;
+    public static nint Words(int numbers) => numbers / 2 + BehindPairs * ((numbers + Block - 1) / Block);
 
     /// <summary>Words before a block.</summary>
     /// <param name="first">Its first number.</param>
-    public static nint Start(int first) => first / 2 + first / Block;
+    public static nint Start(int first) => first / 2 + BehindPairs * (first / Block);
 
     /// <summary>A block of several rows: a left factor's.</summary>
     /// <param name="from">[rows, count].</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="rows">At least 4.</param>
     /// <param name="count">A multiple of 8, at most <see cref="Block"/>.</param>
-    /// <param name="to">[rows, count/2 + 1], written.</param>
+    /// <param name="to">[rows, count/2 + 2], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rows(float* from, nint stride, int rows, int count, int* to, nint toStride)
@@ -55,7 +62,7 @@ internal static unsafe class Int16Layout
     /// <param name="stride">From a row to the next.</param>
     /// <param name="count">Rows, an even number of at most <see cref="Block"/>.</param>
     /// <param name="columns">A multiple of 8.</param>
-    /// <param name="to">The first row of pairs, written: [count/2 + 1] rows, the last of powers. May be where the numbers lie, if the rows of both are equally far apart.</param>
+    /// <param name="to">The first row of pairs, written: [count/2 + 2] rows, the last two of powers and of sums. May be where the numbers lie, if the rows of both are equally far apart.</param>
     /// <param name="width">From a row of pairs to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Columns(float* from, nint stride, int count, int columns, int* to, nint width)
@@ -85,10 +92,29 @@ internal static unsafe class Int16Layout
             even = Vector256.FusedMultiplyAdd(a, a, even);
             odd = Vector256.FusedMultiplyAdd(b, b, odd);
         }
-        var (scale, power) = PowersFor(even + odd);
+        Vector256<float> squares = even + odd;
+        var (scale, power) = SumsFactors ? PowersFor(squares, LargestOfColumns(from, stride, count)) : PowersFor(squares);
         for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
             Pair(from, stride, scale).Store(to + PlaceOf(pair, count) * width);
         power.Store((float*)(to + count / 2 * width));
+        if (SumsFactors)
+            OwnSums(to, width, count / 2).Store(to + (count / 2 + 1) * width);
+    }
+
+    private static Vector256<float> LargestOfColumns(float* from, nint stride, int count)
+    {
+        Vector256<float> largest = default;
+        for (int i = 0; i < count; i++, from += stride)
+            largest = Avx.Max(Vector256.Abs(Vector256.Load(from)), largest);
+        return largest;
+    }
+
+    private static Vector256<int> OwnSums(int* pairs, nint width, int count)
+    {
+        Vector256<int> own = default;
+        for (int pair = 0; pair < count - 1; pair += 2, pairs += 2 * width)
+            own -= Avx2.MultiplyAddAdjacent(Vector256.Load(pairs).AsInt16(), Vector256.Load(pairs + width).AsInt16());
+        return own;
     }
 
     /// <summary>Four of them.</summary>
@@ -154,12 +180,40 @@ internal static unsafe class Int16Layout
             sum2 = Vector256.FusedMultiplyAdd(c, c, sum2);
             sum3 = Vector256.FusedMultiplyAdd(d, d, sum3);
         }
-        var (scales, powers) = PowersFor(EachSum(sum0, sum1, sum2, sum3));
+        Vector256<float> squares = EachSum(sum0, sum1, sum2, sum3);
+        var (scales, powers) = SumsFactors ? PowersForRows(squares, LargestOfRows(from, stride, count)) : PowersFor(squares);
         int* to1 = to + toStride, to2 = to1 + toStride, to3 = to2 + toStride;
         Round(from, count, Avx.Permute(scales, 0b00_00_00_00), powers.GetElement(0), to);
         Round(from1, count, Avx.Permute(scales, 0b01_01_01_01), powers.GetElement(1), to1);
         Round(from2, count, Avx.Permute(scales, 0b10_10_10_10), powers.GetElement(2), to2);
         Round(from3, count, Avx.Permute(scales, 0b11_11_11_11), powers.GetElement(3), to3);
+        for (int row = 0; row < Together && SumsFactors; row++, to += toStride)
+            to[count / 2 + 1] = OwnSum(to, count / 2);
+    }
+
+    private static Vector256<float> LargestOfRows(float* from, nint stride, int count)
+    {
+        Vector128<float> each = default;
+        for (int row = 0; row < Together; row++, from += stride)
+        {
+            Vector256<float> largest = default;
+            for (int i = 0; i < count; i += N)
+                largest = Avx.Max(Vector256.Abs(Vector256.Load(from + i)), largest);
+            float most = 0;
+            for (int lane = 0; lane < N; lane++)
+                most = MathF.Max(most, largest[lane]);
+            each = each.WithElement(row, most);
+        }
+        return Vector256.Create(each, each);
+    }
+
+    private static int OwnSum(int* pairs, int count)
+    {
+        int own = 0;
+        short* numbers = (short*)pairs;
+        for (int i = 0; i < 2 * count; i += 4)
+            own -= numbers[i] * numbers[i + 2] + numbers[i + 1] * numbers[i + 3];
+        return own;
     }
 
     /// <summary>The sums over the lanes of four registers, in the first four lanes and in the last four.</summary>
@@ -193,6 +247,26 @@ internal static unsafe class Int16Layout
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Scaled(float* from, Vector256<float> scale) => Avx.ConvertToVector256Int32(Vector256.Load(from) * scale);
+
+    /// <summary>The same for columns, with no number from 2¹⁴ on, nor one that is rounded to that.</summary>
+    /// <param name="squares">The sums of squares.</param>
+    /// <param name="largest">The largest numbers, without their signs.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> Scale, Vector256<float> Power) PowersFor(Vector256<float> squares, Vector256<float> largest) => PowersForEither(squares, largest, squares);
+
+    /// <summary>The same for rows, which may be twice as long.</summary>
+    /// <inheritdoc cref="PowersFor(Vector256{float}, Vector256{float})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> Scale, Vector256<float> Power) PowersForRows(Vector256<float> squares, Vector256<float> largest) =>
+        PowersForEither(squares, largest, squares * Vector256.Create(0.2502f));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector256<float> Scale, Vector256<float> Power) PowersForEither(Vector256<float> squares, Vector256<float> largest, Vector256<float> length)
+    {
+        // As if the vector were at least twice as long as its largest number, and a little more. Where there is no largest number, the instruction takes the other.
+        var (scale, power) = PowersFor(Avx.Max(largest * largest * Vector256.Create(4.0005f), length));
+        return (scale, power + (squares - squares));
+    }
 
     /// <summary>The powers of two that bring numbers below 2¹⁵, and back, from the sums of their squares.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -34,7 +34,7 @@ internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
 
     /// <inheritdoc/>
     /// <remarks>Float32 before they are packed.</remarks>
-    public static nint GradientFloats(nint tiles, int channels) => RealPoints<L>.GradientFloats(tiles, channels);
+    public static nint GradientFloats(nint tiles, int channels) => RealPoints<L>.GradientFloats((tiles + 3) & ~3, channels);
 
     public static int Rows(int tiles) => RealPoints<L>.Rows(tiles);
 

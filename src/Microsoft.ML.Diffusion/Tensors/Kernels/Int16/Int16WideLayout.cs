@@ -13,7 +13,7 @@ internal static unsafe class Int16WideLayout
     private const int N = 16;
 
     /// <summary>Whether the processor has them.</summary>
-    public static bool IsQuicker => Avx512BW.IsSupported && Vector512.IsHardwareAccelerated;
+    public static bool IsQuicker => Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated;
 
     /// <summary>Whether rows of so many numbers are rounded here.</summary>
     public static bool Takes(int count) => IsQuicker && count % Together == 0;
@@ -26,13 +26,13 @@ internal static unsafe class Int16WideLayout
     /// <param name="from">[4, count].</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="count">As <see cref="Takes"/> says.</param>
-    /// <param name="to">[4, count/2 + 1], written.</param>
+    /// <param name="to">[4, count/2 + 2], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void FourRows(float* from, nint stride, int count, int* to, nint toStride)
     {
         float* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
-        Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default, most0 = default, most1 = default, most2 = default, most3 = default;
         for (int i = 0; i < count; i += N)
         {
             Vector512<float> a = Vector512.Load(from + i), b = Vector512.Load(from1 + i), c = Vector512.Load(from2 + i), d = Vector512.Load(from3 + i);
@@ -40,13 +40,24 @@ internal static unsafe class Int16WideLayout
             sum1 = Vector512.FusedMultiplyAdd(b, b, sum1);
             sum2 = Vector512.FusedMultiplyAdd(c, c, sum2);
             sum3 = Vector512.FusedMultiplyAdd(d, d, sum3);
+            most0 = Largest(most0, a);
+            most1 = Largest(most1, b);
+            most2 = Largest(most2, c);
+            most3 = Largest(most3, d);
         }
-        var (scales, powers) = Int16Layout.PowersFor(Int16Layout.EachSum(Halved(sum0), Halved(sum1), Halved(sum2), Halved(sum3)));
+        var (scales, powers) = Int16Layout.PowersForRows(
+            Int16Layout.EachSum(Halved(sum0), Halved(sum1), Halved(sum2), Halved(sum3)),
+            EachLargest(Larger(most0), Larger(most1), Larger(most2), Larger(most3)));
         int* to1 = to + toStride, to2 = to1 + toStride, to3 = to2 + toStride;
-        Round(from, count, scales.GetElement(0), powers.GetElement(0), to);
-        Round(from1, count, scales.GetElement(1), powers.GetElement(1), to1);
-        Round(from2, count, scales.GetElement(2), powers.GetElement(2), to2);
-        Round(from3, count, scales.GetElement(3), powers.GetElement(3), to3);
+        Vector256<int> parts0 = Round(from, count, scales.GetElement(0), powers.GetElement(0), to), parts1 = Round(from1, count, scales.GetElement(1), powers.GetElement(1), to1);
+        Vector256<int> parts2 = Round(from2, count, scales.GetElement(2), powers.GetElement(2), to2), parts3 = Round(from3, count, scales.GetElement(3), powers.GetElement(3), to3);
+        Vector256<int> sums = Avx2.HorizontalAdd(Avx2.HorizontalAdd(parts0, parts1), Avx2.HorizontalAdd(parts2, parts3));
+        Vector128<int> own = -(sums.GetLower() + sums.GetUpper());
+        nint place = count / 2 + 1;
+        to[place] = own.GetElement(0);
+        to1[place] = own.GetElement(1);
+        to2[place] = own.GetElement(2);
+        to3[place] = own.GetElement(3);
     }
 
     /// <summary>A register's width of columns.</summary>
@@ -58,35 +69,77 @@ internal static unsafe class Int16WideLayout
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void OneColumn(float* from, nint stride, int count, int* to, nint width)
     {
-        Vector512<float> even = default, odd = default;
+        Vector512<float> even = default, odd = default, mostEven = default, mostOdd = default;
         float* row = from;
         for (int i = 0; i < count; i += 2, row += 2 * stride)
         {
             Vector512<float> a = Vector512.Load(row), b = Vector512.Load(row + stride);
             even = Vector512.FusedMultiplyAdd(a, a, even);
             odd = Vector512.FusedMultiplyAdd(b, b, odd);
+            mostEven = Largest(mostEven, a);
+            mostOdd = Largest(mostOdd, b);
         }
-        Vector512<float> sums = even + odd;
-        var (lowScale, lowPower) = Int16Layout.PowersFor(sums.GetLower());
-        var (highScale, highPower) = Int16Layout.PowersFor(sums.GetUpper());
+        Vector512<float> sums = even + odd, most = Largest(mostEven, mostOdd);
+        var (lowScale, lowPower) = Int16Layout.PowersFor(sums.GetLower(), most.GetLower());
+        var (highScale, highPower) = Int16Layout.PowersFor(sums.GetUpper(), most.GetUpper());
         Vector512<float> scale = Vector512.Create(lowScale, highScale);
-        for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
+        Vector512<int> own = default;
+        int pair = 0;
+        for (; pair < count / 2 - 1; pair += 2, from += 4 * stride)
         {
-            Vector512<short> both = Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from), scale), Scaled(Vector512.Load(from + stride), scale));
-            Avx512BW.UnpackLow(both, Avx512F.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16()).AsInt32().Store(to + Int16Layout.PlaceOf(pair, count) * width);
+            Vector512<short> first = Pair(from, stride, scale), second = Pair(from + 2 * stride, stride, scale);
+            int* place = to + Int16Layout.PlaceOf(pair, count) * width;
+            first.AsInt32().Store(place);
+            second.AsInt32().Store(place + width);
+            own -= Avx512BW.MultiplyAddAdjacent(first, second);
         }
-        lowPower.Store((float*)(to + count / 2 * width));
-        highPower.Store((float*)(to + count / 2 * width) + N / 2);
+        if (pair < count / 2)
+            Pair(from, stride, scale).AsInt32().Store(to + Int16Layout.PlaceOf(pair, count) * width);
+        to += count / 2 * width;
+        lowPower.Store((float*)to);
+        highPower.Store((float*)to + N / 2);
+        own.Store(to + width);
+    }
+
+    /// <summary>Two rows of numbers, number by number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<short> Pair(float* from, nint stride, Vector512<float> scale)
+    {
+        Vector512<short> both = Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from), scale), Scaled(Vector512.Load(from + stride), scale));
+        return Avx512BW.UnpackLow(both, Avx512F.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16());
     }
 
     /// <summary>One row.</summary>
+    /// <returns>Its own sum without its sign, in eight parts.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Round(float* from, int count, float scale, float power, int* to)
+    private static Vector256<int> Round(float* from, int count, float scale, float power, int* to)
     {
         *(float*)(to + count / 2) = power;
         Vector512<float> scales = Vector512.Create(scale);
+        Vector512<int> parts = default;
         for (int i = 0; i < count; i += Together, to += N)
-            Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from + i), scales), Scaled(Vector512.Load(from + i + N), scales)).AsInt32().Store(to);
+        {
+            Vector512<short> numbers = Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from + i), scales), Scaled(Vector512.Load(from + i + N), scales));
+            numbers.AsInt32().Store(to);
+            parts += Avx512BW.MultiplyAddAdjacent(numbers, (numbers.AsUInt64() >> 32).AsInt16());
+        }
+        return parts.GetLower() + parts.GetUpper();
+    }
+
+    /// <summary>The larger absolute value of each two numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Largest(Vector512<float> a, Vector512<float> b) => Avx512DQ.Range(a, b, 0b10_11);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Larger(Vector512<float> numbers) => Avx.Max(numbers.GetLower(), numbers.GetUpper());
+
+    /// <summary>The largest of the lanes of four registers, in the first four lanes and in the last four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> EachLargest(Vector256<float> most0, Vector256<float> most1, Vector256<float> most2, Vector256<float> most3)
+    {
+        Vector256<float> first = Avx.Max(Avx.UnpackLow(most0, most1), Avx.UnpackHigh(most0, most1)), second = Avx.Max(Avx.UnpackLow(most2, most3), Avx.UnpackHigh(most2, most3));
+        Vector256<float> each = Avx.Max(Avx.Shuffle(first, second, 0b01_00_01_00), Avx.Shuffle(first, second, 0b11_10_11_10));
+        return Avx.Max(each, Avx.Permute2x128(each, each, 1));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -28,7 +28,7 @@ internal sealed unsafe class VnniUnit
     }
 
     /// <summary>The processor's unit; null where it has none, or the system does not let this process write code.</summary>
-    public static VnniUnit? OfThisProcessor { get; } = TryCreate();
+    public static VnniUnit? OfThisProcessor { get; } = TryCreate(IsOfAmd());
 
     /// <inheritdoc cref="Int16Blocks.Multiply"/>
     public void Multiply(in PairStrides factors, bool six, bool two, int* a, int* b, float* c, int strideC, bool adds)
@@ -40,7 +40,10 @@ internal sealed unsafe class VnniUnit
             AStep = factors.Step * sizeof(int),
             B = b,
             BStride = factors.Right * sizeof(int),
-            Pairs = factors.Pairs,
+            Twos = factors.Pairs / 2,
+            Odd = factors.Pairs % 2,
+            AOwn = a + (factors.Pairs + 1) * factors.Step,
+            BOwn = b + (factors.Pairs + 1) * factors.Right,
             C = c,
             CStride = strideC * sizeof(float),
             Adds = adds ? 1 : 0,
@@ -55,14 +58,19 @@ internal sealed unsafe class VnniUnit
             _four1(&block);
     }
 
-    private static VnniUnit? TryCreate()
+    /// <summary>The same, as one that adds factors to multiply less, or as one that does not; the sums are the same.</summary>
+    /// <param name="addsFactors">Whether it does: <see cref="VnniCode"/>.</param>
+    public static VnniUnit? TryCreate(bool addsFactors)
     {
         if (!MachineCode.Runs || (X86Base.CpuId(7, 0).Ecx & Bit) == 0)
             return null;
-        var (routines, entries) = VnniCode.Write();
+        var (routines, entries) = VnniCode.Write(addsFactors);
         byte* code = ExecutableMemory.Holding(routines.Bytes);
         return code is null ? null : new(code, entries);
     }
+
+    /// <summary>Whether the processor has units that add beside those that multiply. Intel's multiply in all that they have for registers of 512 bits.</summary>
+    private static bool IsOfAmd() => X86Base.IsSupported && X86Base.CpuId(0, 0) is (_, 0x6874_7541, 0x444D_4163, 0x6974_6E65);   // "AuthenticAMD"
 }
 
 /// <summary>One block of a product of integers. Strides count bytes. Machine code reads it as it lies here.</summary>
@@ -84,8 +92,17 @@ internal unsafe struct Int16Block
     /// <summary>From a row of pairs to the next.</summary>
     public nint BStride;
 
-    /// <summary>How many; at least one.</summary>
-    public nint Pairs;
+    /// <summary>How many twos of them.</summary>
+    public nint Twos;
+
+    /// <summary>Not 0: and one more.</summary>
+    public nint Odd;
+
+    /// <summary>The first row's own sum.</summary>
+    public int* AOwn;
+
+    /// <summary>The columns' own sums.</summary>
+    public int* BOwn;
 
     /// <summary>The sums, float32.</summary>
     public float* C;
