@@ -358,8 +358,11 @@ public abstract unsafe class Int16KernelTests(int lanes)
             Int16Layout.Rows(from, numbers.Length, rows, numbers.Length, to, words);
         ReadOnlySpan<short> halves = System.Runtime.InteropServices.MemoryMarshal.Cast<int, short>(all.AsSpan(row * words, words));
         short[] inOrder = new short[numbers.Length];
-        for (int i = 0; i < inOrder.Length; i++)
-            inOrder[i] = halves[2 * Int16Layout.PlaceOf(i / 2, numbers.Length) + i % 2];
+        for (int place = 0; place < numbers.Length / 2; place++)
+        {
+            var (first, second) = Int16Layout.NumbersAt(place, numbers.Length);
+            (inOrder[first], inOrder[second]) = (halves[2 * place], halves[2 * place + 1]);
+        }
         return (inOrder, BitConverter.Int32BitsToSingle(all[(row + 1) * words - 2]));
     }
 

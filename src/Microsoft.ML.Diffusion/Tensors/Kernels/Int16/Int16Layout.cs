@@ -94,8 +94,11 @@ internal static unsafe class Int16Layout
         }
         Vector256<float> squares = even + odd;
         var (scale, power) = SumsFactors ? PowersFor(squares, LargestOfColumns(from, stride, count)) : PowersFor(squares);
-        for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
-            Pair(from, stride, scale).Store(to + PlaceOf(pair, count) * width);
+        for (int place = 0; place < count / 2; place++)
+        {
+            var (first, second) = NumbersAt(place, count);
+            Pair(from + first * stride, from + second * stride, scale).Store(to + place * width);
+        }
         power.Store((float*)(to + count / 2 * width));
         if (SumsFactors)
             OwnSums(to, width, count / 2).Store(to + (count / 2 + 1) * width);
@@ -136,13 +139,14 @@ internal static unsafe class Int16Layout
         var (scale1, power1) = PowersFor(sum1);
         var (scale2, power2) = PowersFor(sum2);
         var (scale3, power3) = PowersFor(sum3);
-        for (int pair = 0; pair < count / 2; pair++, from += 2 * stride)
+        for (int place = 0; place < count / 2; place++, to += width)
         {
-            int* place = to + PlaceOf(pair, count) * width;
-            Pair(from, stride, scale0).Store(place);
-            Pair(from + N, stride, scale1).Store(place + N);
-            Pair(from + 2 * N, stride, scale2).Store(place + 2 * N);
-            Pair(from + 3 * N, stride, scale3).Store(place + 3 * N);
+            var (first, second) = NumbersAt(place, count);
+            float* a = from + first * stride, b = from + second * stride;
+            Pair(a, b, scale0).Store(to);
+            Pair(a + N, b + N, scale1).Store(to + N);
+            Pair(a + 2 * N, b + 2 * N, scale2).Store(to + 2 * N);
+            Pair(a + 3 * N, b + 3 * N, scale3).Store(to + 3 * N);
         }
         power0.Store(powers);
         power1.Store(powers + N);
@@ -151,18 +155,23 @@ internal static unsafe class Int16Layout
     }
 
     /// <summary>
-    /// Where a pair of rows goes: as <see cref="Round"/> leaves those of a row, in the order 0, 1, 4, 5, 2, 3, 6, 7 of each sixteen numbers, or as <see cref="Int16WideLayout"/> does.
-    /// Never where a number lies that is read later.
+    /// Which numbers of a block are paired at a place: as <see cref="Round"/> leaves those of a row, neighbours in the order 0, 1, 4, 5, 2, 3, 6, 7 of each sixteen numbers' pairs, or as
+    /// <see cref="Int16WideLayout"/> does. Whoever goes from place to place writes none where a number lies that is read later.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int PlaceOf(int pair, int count) =>
-        Int16WideLayout.Takes(count) ? Int16WideLayout.PlaceOf(pair) : pair < (count & -2 * N) / 2 ? (pair & ~6) | (pair & 2) << 1 | (pair & 4) >> 1 : pair;
+    public static (int First, int Second) NumbersAt(int place, int count)
+    {
+        if (Int16WideLayout.Takes(count))
+            return Int16WideLayout.NumbersAt(place);
+        int pair = place < (count & -2 * N) / 2 ? (place & ~6) | (place & 2) << 1 | (place & 4) >> 1 : place;
+        return (2 * pair, 2 * pair + 1);
+    }
 
     /// <summary>Two rows of eight numbers, number by number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Pair(float* from, nint stride, Vector256<float> scale)
+    private static Vector256<int> Pair(float* first, float* second, Vector256<float> scale)
     {
-        Vector256<short> both = Avx2.PackSignedSaturate(Scaled(from, scale), Scaled(from + stride, scale));
+        Vector256<short> both = Avx2.PackSignedSaturate(Scaled(first, scale), Scaled(second, scale));
         return Avx2.UnpackLow(both, Avx2.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16()).AsInt32();
     }
 

@@ -13,14 +13,23 @@ internal static unsafe class Int16WideLayout
     private const int N = 16;
 
     /// <summary>Whether the processor has them.</summary>
-    public static bool IsQuicker => Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated;
+    public static bool IsQuicker
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated;
+    }
 
     /// <summary>Whether rows of so many numbers are rounded here.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Takes(int count) => IsQuicker && count % Together == 0;
 
-    /// <summary>Where a pair of numbers goes. The instruction narrows two registers by quarters: each has two pairs of either.</summary>
+    /// <summary>Which numbers are paired at a place: of each 32 one of the first half and the one as far in the second.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int PlaceOf(int pair) => (pair & ~14) | (pair & 6) << 1 | (pair & 8) >> 2;
+    public static (int First, int Second) NumbersAt(int place)
+    {
+        int first = place + (place & -N);
+        return (first, first + N);
+    }
 
     /// <summary>A block of four rows.</summary>
     /// <param name="from">[4, count].</param>
@@ -32,7 +41,8 @@ internal static unsafe class Int16WideLayout
     public static void FourRows(float* from, nint stride, int count, int* to, nint toStride)
     {
         float* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
-        Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default, most0 = default, most1 = default, most2 = default, most3 = default;
+        Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        Vector512<uint> most0 = default, most1 = default, most2 = default, most3 = default;
         for (int i = 0; i < count; i += N)
         {
             Vector512<float> a = Vector512.Load(from + i), b = Vector512.Load(from1 + i), c = Vector512.Load(from2 + i), d = Vector512.Load(from3 + i);
@@ -69,44 +79,43 @@ internal static unsafe class Int16WideLayout
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void OneColumn(float* from, nint stride, int count, int* to, nint width)
     {
-        Vector512<float> even = default, odd = default, mostEven = default, mostOdd = default;
+        Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+        Vector512<uint> most = default;
         float* row = from;
-        for (int i = 0; i < count; i += 2, row += 2 * stride)
+        int left = count;
+        for (; left >= 4; left -= 4, row += 4 * stride)
         {
-            Vector512<float> a = Vector512.Load(row), b = Vector512.Load(row + stride);
-            even = Vector512.FusedMultiplyAdd(a, a, even);
-            odd = Vector512.FusedMultiplyAdd(b, b, odd);
-            mostEven = Largest(mostEven, a);
-            mostOdd = Largest(mostOdd, b);
+            Vector512<float> a = Vector512.Load(row), b = Vector512.Load(row + stride), c = Vector512.Load(row + 2 * stride), d = Vector512.Load(row + 3 * stride);
+            sum0 = Vector512.FusedMultiplyAdd(a, a, sum0);
+            sum1 = Vector512.FusedMultiplyAdd(b, b, sum1);
+            sum2 = Vector512.FusedMultiplyAdd(c, c, sum2);
+            sum3 = Vector512.FusedMultiplyAdd(d, d, sum3);
+            most = Largest(Largest(Largest(Largest(most, a), b), c), d);
         }
-        Vector512<float> sums = even + odd, most = Largest(mostEven, mostOdd);
-        var (lowScale, lowPower) = Int16Layout.PowersFor(sums.GetLower(), most.GetLower());
-        var (highScale, highPower) = Int16Layout.PowersFor(sums.GetUpper(), most.GetUpper());
+        for (; left > 0; left--, row += stride)
+        {
+            Vector512<float> a = Vector512.Load(row);
+            sum0 = Vector512.FusedMultiplyAdd(a, a, sum0);
+            most = Largest(most, a);
+        }
+        Vector512<float> sums = sum0 + sum1 + (sum2 + sum3);
+        var (lowScale, lowPower) = Int16Layout.PowersFor(sums.GetLower(), most.GetLower().AsSingle());
+        var (highScale, highPower) = Int16Layout.PowersFor(sums.GetUpper(), most.GetUpper().AsSingle());
         Vector512<float> scale = Vector512.Create(lowScale, highScale);
-        Vector512<int> own = default;
-        int pair = 0;
-        for (; pair < count / 2 - 1; pair += 2, from += 4 * stride)
+        Vector512<int> own = default, before = default;
+        bool ordered = Takes(count);
+        for (int place = 0; place < count / 2; place++, to += width)
         {
-            Vector512<short> first = Pair(from, stride, scale), second = Pair(from + 2 * stride, stride, scale);
-            int* place = to + Int16Layout.PlaceOf(pair, count) * width;
-            first.AsInt32().Store(place);
-            second.AsInt32().Store(place + width);
-            own -= Avx512BW.MultiplyAddAdjacent(first, second);
+            var (first, second) = ordered ? NumbersAt(place) : Int16Layout.NumbersAt(place, count);
+            Vector512<int> pair = Pair(from + first * stride, from + second * stride, scale);
+            pair.Store(to);
+            if (place % 2 != 0)
+                own -= Avx512BW.MultiplyAddAdjacent(before.AsInt16(), pair.AsInt16());
+            before = pair;
         }
-        if (pair < count / 2)
-            Pair(from, stride, scale).AsInt32().Store(to + Int16Layout.PlaceOf(pair, count) * width);
-        to += count / 2 * width;
         lowPower.Store((float*)to);
         highPower.Store((float*)to + N / 2);
         own.Store(to + width);
-    }
-
-    /// <summary>Two rows of numbers, number by number.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<short> Pair(float* from, nint stride, Vector512<float> scale)
-    {
-        Vector512<short> both = Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from), scale), Scaled(Vector512.Load(from + stride), scale));
-        return Avx512BW.UnpackLow(both, Avx512F.Shuffle(both.AsInt32(), 0b11_10_11_10).AsInt16());
     }
 
     /// <summary>One row.</summary>
@@ -119,19 +128,30 @@ internal static unsafe class Int16WideLayout
         Vector512<int> parts = default;
         for (int i = 0; i < count; i += Together, to += N)
         {
-            Vector512<short> numbers = Avx512BW.PackSignedSaturate(Scaled(Vector512.Load(from + i), scales), Scaled(Vector512.Load(from + i + N), scales));
-            numbers.AsInt32().Store(to);
-            parts += Avx512BW.MultiplyAddAdjacent(numbers, (numbers.AsUInt64() >> 32).AsInt16());
+            Vector512<int> pairs = Pair(from + i, from + i + N, scales);
+            pairs.Store(to);
+            parts += Avx512BW.MultiplyAddAdjacent(pairs.AsInt16(), (pairs.AsUInt64() >> 32).AsInt16());
         }
         return parts.GetLower() + parts.GetUpper();
     }
 
-    /// <summary>The larger absolute value of each two numbers.</summary>
+    /// <summary>
+    /// Two registers of numbers below 2¹⁵, rounded to integers and paired. The sum with 1.5·2²³ is rounded to a whole number, of which it ends with the lowest bits: one instruction, and no other that narrows.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Largest(Vector512<float> a, Vector512<float> b) => Avx512DQ.Range(a, b, 0b10_11);
+    private static Vector512<int> Pair(float* first, float* second, Vector512<float> scale)
+    {
+        Vector512<float> whole = Vector512.Create(12_582_912f);
+        Vector512<int> low = Vector512.FusedMultiplyAdd(Vector512.Load(first), scale, whole).AsInt32(), high = Vector512.FusedMultiplyAdd(Vector512.Load(second), scale, whole).AsInt32();
+        return Vector512.ConditionalSelect(Vector512.Create(0xFFFF), low, high << 16);
+    }
+
+    /// <summary>The larger absolute value of each two numbers: without their signs they are in the order of their bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Largest(Vector512<uint> most, Vector512<float> numbers) => Vector512.Max(most, numbers.AsUInt32() & Vector512.Create(0x7FFF_FFFFu));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Larger(Vector512<float> numbers) => Avx.Max(numbers.GetLower(), numbers.GetUpper());
+    private static Vector256<float> Larger(Vector512<uint> numbers) => Vector256.Max(numbers.GetLower(), numbers.GetUpper()).AsSingle();
 
     /// <summary>The largest of the lanes of four registers, in the first four lanes and in the last four.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -141,9 +161,6 @@ internal static unsafe class Int16WideLayout
         Vector256<float> each = Avx.Max(Avx.Shuffle(first, second, 0b01_00_01_00), Avx.Shuffle(first, second, 0b11_10_11_10));
         return Avx.Max(each, Avx.Permute2x128(each, each, 1));
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Scaled(Vector512<float> numbers, Vector512<float> scale) => Avx512F.ConvertToVector512Int32(numbers * scale);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Halved(Vector512<float> sums) => sums.GetLower() + sums.GetUpper();
