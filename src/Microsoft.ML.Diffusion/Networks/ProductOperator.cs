@@ -1,6 +1,6 @@
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>A 1x1 convolution, or a strided one over its windows, as a matrix product, over <see cref="LinearKernel"/> or <see cref="BFloat16Product"/>.</summary>
+/// <summary>A 1x1 convolution, or a strided one over its windows, as a matrix product, over <see cref="LinearKernel"/>, <see cref="BFloat16Product"/> or <see cref="Int16NarrowProduct"/>.</summary>
 /// <param name="outputs">D.</param>
 /// <param name="kernel">k.</param>
 /// <param name="stride">From an output to the next.</param>
@@ -36,7 +36,7 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
         MomentLines moments = sheet?.Lines ?? default;
         if (UnitFor(x) is { } unit)
         {
-            BFloat16Product.Apply(
+            Multiply(
                 unit, window.Outputs, window.Numbers, Outputs, NarrowOf(x), NarrowSourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Narrow, y.Narrow, moments);
         }
         else
@@ -85,9 +85,18 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     private void WindowGradient(WindowSize window, float* weight, ImageMemory dy, void* windows)
     {
         if (UnitFor(dy) is { } unit)
-            BFloat16Product.Apply(unit, window.Outputs, Outputs, window.Numbers, dy.Narrow, null, weight, transposed: true, null, null, (ushort*)windows);
+            Multiply(unit, window.Outputs, Outputs, window.Numbers, dy.Narrow, null, weight, transposed: true, null, null, (ushort*)windows, default);
         else
             LinearKernel.Apply(window.Outputs, Outputs, window.Numbers, dy.Floats, null, weight, transposed: true, null, null, (float*)windows);
+    }
+
+    private static void Multiply(
+        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments)
+    {
+        if (Int16NarrowProduct.Takes(unit, outputs))
+            Int16NarrowProduct.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+        else
+            BFloat16Product.Apply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
     }
 
     private static float* FloatsOf(ImageMemory x) => x.Joined is null ? x.Floats : null;

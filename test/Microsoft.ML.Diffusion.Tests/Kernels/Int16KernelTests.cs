@@ -28,6 +28,85 @@ public sealed class Int16KernelTestsOf512Bits() : Int16KernelTests(16)
     }
 }
 
+/// <summary>Products of many rows of bfloat16 that are multiplied in integers.</summary>
+[TestClass]
+public sealed unsafe class Int16NarrowProductTests
+{
+    /// <summary>Of the largest number: half of the last of eight bits that a result keeps, and what the integers are off.</summary>
+    private const double Tolerance = 1 / 250.0;
+
+    /// <summary>Without AVX2 there is nothing to test.</summary>
+    [TestInitialize]
+    public void NeedsAvx2()
+    {
+        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
+            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
+    }
+
+    [TestMethod]
+    public void TheyAreTheDefinition()
+    {
+        foreach (int rows in (int[])[4, 30, 94, 96, 98, 190, 288])
+        {
+            foreach (var (inputs, outputs) in ((int, int)[])[(32, 64), (96, 96), (160, 64), (288, 128)])
+            {
+                float[] x = Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = Rounded(4, rows * outputs);
+                foreach (bool transposed in (bool[])[false, true])
+                {
+                    double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed), all = WrittenOutConvolution.Plus(want, bias, addend);
+                    foreach (bool source in (bool[])[false, true])
+                    {
+                        string what = $"{rows} rows, {inputs} to {outputs}, transposed: {transposed}, source: {source}";
+                        Assert.IsLessThan(Tolerance, KernelData.Error(want, Multiply(rows, inputs, outputs, x, source, weight, transposed, null, null)), what);
+                        Assert.IsLessThan(Tolerance, KernelData.Error(all, Multiply(rows, inputs, outputs, x, source, weight, transposed, bias, addend)), what);
+                    }
+                }
+            }
+        }
+    }
+
+    [TestMethod]
+    public void SmallWholeNumbersGiveTheirProductsToTheBit()
+    {
+        const int rows = 100, inputs = 160, outputs = 64;
+        // Few enough of them that eight bits hold every sum.
+        float[] x = [.. KernelData.Numbers(1, rows * inputs).Select(number => number > 0.8f ? 1f : 0)], weight = [.. KernelData.Numbers(2, inputs * outputs).Select(number => MathF.Round(number))];
+        float[] want = [.. WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed: false).Select(number => (float)number)];
+        Assert.IsTrue(want.All(number => Math.Abs(number) <= 256) && want.Any(number => number != 0));
+        CollectionAssert.AreEqual(want, Multiply(rows, inputs, outputs, x, false, weight, false, null, null));
+    }
+
+    [TestMethod]
+    public void AUnitThatAddsFactorsAndManyOutputsAreWorthIt()
+    {
+        Assert.IsTrue(Int16NarrowProduct.Takes(new WrittenOutPairUnit(integers: true), 64));
+        Assert.IsFalse(Int16NarrowProduct.Takes(new WrittenOutPairUnit(integers: true), 32), "rounding costs what it gains");
+        Assert.IsFalse(Int16NarrowProduct.Takes(new WrittenOutPairUnit(integers: false), 64));
+        Assert.IsFalse(Int16NarrowProduct.Takes(new WrittenOutUnit(), 64), "a unit for whole matrices");
+    }
+
+    private static float[] Multiply(int rows, int inputs, int outputs, float[] x, bool source, float[] weight, bool transposed, float[]? bias, float[]? addend)
+    {
+        KernelData.Poison(100_000);
+        ushort[] y = [.. Enumerable.Repeat((ushort)0x7FC0, rows * outputs)];
+        ushort[] narrow = Narrow(x);
+        ushort[]? added = addend is null ? null : Narrow(addend);
+        fixed (ushort* px = narrow, pa = added, py = y)
+        fixed (float* pw = weight, pb = bias)
+            Int16NarrowProduct.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
+        return [.. y.Select(WrittenOutUnit.Widen)];
+    }
+
+    private static float[] Rounded(int seed, int count) => [.. Narrow(KernelData.Numbers(seed, count)).Select(WrittenOutUnit.Widen)];
+
+    private static ushort[] Narrow(float[] numbers) => [.. numbers.Select(number => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16))];
+
+    private sealed class ArrayRows(ushort[] x, int columns) : BFloat16Rows
+    {
+        public override void Read(nint first, int count, ushort* to) => x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<ushort>(to, count * columns));
+    }
+}
+
 /// <summary>Routines that add factors to multiply less, beside those that do not.</summary>
 [TestClass]
 public sealed unsafe class VnniUnitTests

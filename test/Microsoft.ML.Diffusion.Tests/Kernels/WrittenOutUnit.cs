@@ -61,6 +61,8 @@ internal sealed unsafe class WrittenOutPairUnit(bool integers) : PairUnit
 {
     public override bool ConvolvesInIntegers => integers;
 
+    public override bool MultipliesInIntegers => integers;
+
     public override void Begin() => WrittenOutUnit.CountBegin();
 
     public override void Multiply(BlockProduct* product) => WrittenOutUnit.Multiply(product, Side, secondRows: true);

@@ -17,6 +17,12 @@ internal enum WeightForm
     /// <summary>The same, as the gradient of such an image sees them.</summary>
     TurnedDoubledTaps,
 
+    /// <summary>A right factor of integers.</summary>
+    Integers,
+
+    /// <summary>The same of a weight that lies the other way.</summary>
+    TurnedIntegers,
+
     /// <summary>The values at a tile's points (<see cref="IWinogradPoints{L}"/>).</summary>
     Tiles,
 

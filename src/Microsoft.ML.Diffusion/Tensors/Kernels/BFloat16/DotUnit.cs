@@ -36,6 +36,9 @@ internal sealed unsafe class DotUnit : PairUnit
     public override bool ConvolvesInIntegers { get; } = VnniUnit.OfThisProcessor is not null;
 
     /// <inheritdoc/>
+    public override bool MultipliesInIntegers { get; } = VnniUnit.OfThisProcessor is { AddsFactors: true };
+
+    /// <inheritdoc/>
     public override void Begin()
     {
     }

@@ -15,6 +15,9 @@ internal abstract unsafe class PairUnit : MatrixUnit
     /// </summary>
     public virtual bool ConvolvesInIntegers => false;
 
+    /// <summary>Whether integers multiply so much more quickly that other products are worth rounding too (<see cref="Int16NarrowProduct"/>).</summary>
+    public virtual bool MultipliesInIntegers => false;
+
     /// <summary>C = A·B or C += A·B for a number of rows.</summary>
     /// <param name="product">The factors; <see cref="BlockProduct.ASecond"/> is left alone.</param>
     /// <param name="rows">Rows of A and C, a multiple of <see cref="RowMultiple"/>.</param>

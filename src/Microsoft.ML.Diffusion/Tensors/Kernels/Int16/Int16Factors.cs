@@ -17,8 +17,18 @@ internal readonly unsafe struct Int16Factors<L> : IProductFactors<L>
 
     public static nint TransposedFloats(int k, int rows, int columns) => (rows + columns) * Int16Layout.Words(k);
 
+    public static void Pack(float* from, nint stride, bool transposed, int k, int columns, float* panels) => Pack(from, stride, transposed, k, columns, panels, neighbours: false);
+
+    /// <summary>Packs a right factor.</summary>
+    /// <param name="from">[k, columns]; transposed: [columns, k].</param>
+    /// <param name="stride">From a row of it to the next.</param>
+    /// <param name="transposed">Whether it lies the other way.</param>
+    /// <param name="k">Rows of the factor.</param>
+    /// <param name="columns">Its columns, a multiple of the lanes.</param>
+    /// <param name="panels">[<see cref="PanelFloats"/>], written.</param>
+    /// <param name="neighbours">As <see cref="Int16Layout.Columns"/> takes it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Pack(float* from, nint stride, bool transposed, int k, int columns, float* panels)
+    public static void Pack(float* from, nint stride, bool transposed, int k, int columns, float* panels, bool neighbours)
     {
         int n = L.Count;
         float* turned = stackalloc float[Int16Layout.Block * n];
@@ -32,12 +42,12 @@ internal readonly unsafe struct Int16Factors<L> : IProductFactors<L>
                 int* to = panel + Int16Layout.Start(first) * width;
                 if (!transposed)
                 {
-                    Int16Layout.Columns(from + first * stride + column, stride, count, n, to, width);
+                    Int16Layout.Columns(from + first * stride + column, stride, count, n, to, width, neighbours);
                     continue;
                 }
                 for (int i = 0; i < count; i += n)
                     L.Transpose(from + column * stride + first + i, stride, turned + i * n, n);
-                Int16Layout.Columns(turned, n, count, n, to, width);
+                Int16Layout.Columns(turned, n, count, n, to, width, neighbours);
             }
         }
     }

@@ -51,9 +51,26 @@ internal static unsafe class Int16Layout
             // What is left with some of those before, once more.
             int first = Math.Min(row, rows - Together);
             if (wide)
-                Int16WideLayout.FourRows(from + first * stride, stride, count, to + first * toStride, toStride);
+                Int16WideLayout.FourRows((WideElement<Lanes512>*)from + first * stride, stride, count, to + first * toStride, toStride);
             else
                 FourRows(from + first * stride, stride, count, to + first * toStride, toStride);
+        }
+    }
+
+    /// <summary>The same of bfloat16, their neighbours paired; in registers of 512 bits, where there are such (<see cref="Int16WideLayout.IsQuicker"/>).</summary>
+    /// <param name="from">[rows, count].</param>
+    /// <param name="stride">From a row to the next.</param>
+    /// <param name="rows">At least 4.</param>
+    /// <param name="count">A multiple of 32, at most <see cref="Block"/>.</param>
+    /// <param name="to">[rows, count/2 + 2], written.</param>
+    /// <param name="toStride">From a row to the next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows(ushort* from, nint stride, int rows, int count, int* to, nint toStride)
+    {
+        for (int row = 0; row < rows; row += Together)
+        {
+            int first = Math.Min(row, rows - Together);
+            Int16WideLayout.FourRows((NarrowElement*)from + first * stride, stride, count, to + first * toStride, toStride);
         }
     }
 
@@ -64,14 +81,15 @@ internal static unsafe class Int16Layout
     /// <param name="columns">A multiple of 8.</param>
     /// <param name="to">The first row of pairs, written: [count/2 + 2] rows, the last two of powers and of sums. May be where the numbers lie, if the rows of both are equally far apart.</param>
     /// <param name="width">From a row of pairs to the next.</param>
+    /// <param name="neighbours">Whether neighbours are paired, as rows of bfloat16 are; columns fill registers of 512 bits then.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Columns(float* from, nint stride, int count, int columns, int* to, nint width)
+    public static void Columns(float* from, nint stride, int count, int columns, int* to, nint width, bool neighbours = false)
     {
         int column = 0;
         if (Int16WideLayout.IsQuicker)
         {
             for (; column <= columns - Lanes512.Count; column += Lanes512.Count)
-                Int16WideLayout.OneColumn(from + column, stride, count, to + column, width);
+                Int16WideLayout.OneColumn(from + column, stride, count, neighbours, to + column, width);
         }
         // Whole lines of the cache where there are some.
         for (; column <= columns - 4 * N; column += 4 * N)

@@ -31,29 +31,25 @@ internal static unsafe class Int16WideLayout
         return (first, first + N);
     }
 
-    /// <summary>A block of four rows.</summary>
+    /// <summary>A block of four rows. Those of bfloat16 are paired as neighbours.</summary>
     /// <param name="from">[4, count].</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="count">As <see cref="Takes"/> says.</param>
     /// <param name="to">[4, count/2 + 2], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FourRows(float* from, nint stride, int count, int* to, nint toStride)
+    public static void FourRows<E>(E* from, nint stride, int count, int* to, nint toStride)
+        where E : unmanaged, IElement<E, Lanes512>
     {
-        float* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
+        E* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
         Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
         Vector512<uint> most0 = default, most1 = default, most2 = default, most3 = default;
-        for (int i = 0; i < count; i += N)
+        for (int i = 0; i < count; i += Together)
         {
-            Vector512<float> a = Vector512.Load(from + i), b = Vector512.Load(from1 + i), c = Vector512.Load(from2 + i), d = Vector512.Load(from3 + i);
-            sum0 = Vector512.FusedMultiplyAdd(a, a, sum0);
-            sum1 = Vector512.FusedMultiplyAdd(b, b, sum1);
-            sum2 = Vector512.FusedMultiplyAdd(c, c, sum2);
-            sum3 = Vector512.FusedMultiplyAdd(d, d, sum3);
-            most0 = Largest(most0, a);
-            most1 = Largest(most1, b);
-            most2 = Largest(most2, c);
-            most3 = Largest(most3, d);
+            Measure(from + i, ref sum0, ref most0);
+            Measure(from1 + i, ref sum1, ref most1);
+            Measure(from2 + i, ref sum2, ref most2);
+            Measure(from3 + i, ref sum3, ref most3);
         }
         var (scales, powers) = Int16Layout.PowersForRows(
             Int16Layout.EachSum(Halved(sum0), Halved(sum1), Halved(sum2), Halved(sum3)),
@@ -70,14 +66,25 @@ internal static unsafe class Int16WideLayout
         to3[place] = own.GetElement(3);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Measure<E>(E* from, ref Vector512<float> squares, ref Vector512<uint> most)
+        where E : unmanaged, IElement<E, Lanes512>
+    {
+        var (first, second) = E.LoadTwo(from);
+        squares = Vector512.FusedMultiplyAdd(first.Value, first.Value, squares);
+        squares = Vector512.FusedMultiplyAdd(second.Value, second.Value, squares);
+        most = Largest(Largest(most, first.Value), second.Value);
+    }
+
     /// <summary>A register's width of columns.</summary>
     /// <param name="from">The first row.</param>
     /// <param name="stride">From a row to the next.</param>
     /// <param name="count">Rows, an even number.</param>
+    /// <param name="neighbours">Whether neighbours are paired, as <see cref="FourRows"/> does those of bfloat16.</param>
     /// <param name="to">The first row of pairs, written.</param>
     /// <param name="width">From a row of pairs to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OneColumn(float* from, nint stride, int count, int* to, nint width)
+    public static void OneColumn(float* from, nint stride, int count, bool neighbours, int* to, nint width)
     {
         Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
         Vector512<uint> most = default;
@@ -106,8 +113,8 @@ internal static unsafe class Int16WideLayout
         bool ordered = Takes(count);
         for (int place = 0; place < count / 2; place++, to += width)
         {
-            var (first, second) = ordered ? NumbersAt(place) : Int16Layout.NumbersAt(place, count);
-            Vector512<int> pair = Pair(from + first * stride, from + second * stride, scale);
+            var (first, second) = neighbours ? (2 * place, 2 * place + 1) : ordered ? NumbersAt(place) : Int16Layout.NumbersAt(place, count);
+            Vector512<int> pair = Pair(Vector512.Load(from + first * stride), Vector512.Load(from + second * stride), scale);
             pair.Store(to);
             if (place % 2 != 0)
                 own -= Avx512BW.MultiplyAddAdjacent(before.AsInt16(), pair.AsInt16());
@@ -121,14 +128,16 @@ internal static unsafe class Int16WideLayout
     /// <summary>One row.</summary>
     /// <returns>Its own sum without its sign, in eight parts.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Round(float* from, int count, float scale, float power, int* to)
+    private static Vector256<int> Round<E>(E* from, int count, float scale, float power, int* to)
+        where E : unmanaged, IElement<E, Lanes512>
     {
         *(float*)(to + count / 2) = power;
         Vector512<float> scales = Vector512.Create(scale);
         Vector512<int> parts = default;
         for (int i = 0; i < count; i += Together, to += N)
         {
-            Vector512<int> pairs = Pair(from + i, from + i + N, scales);
+            var (first, second) = E.LoadTwo(from + i);
+            Vector512<int> pairs = Pair(first.Value, second.Value, scales);
             pairs.Store(to);
             parts += Avx512BW.MultiplyAddAdjacent(pairs.AsInt16(), (pairs.AsUInt64() >> 32).AsInt16());
         }
@@ -139,10 +148,10 @@ internal static unsafe class Int16WideLayout
     /// Two registers of numbers below 2¹⁵, rounded to integers and paired. The sum with 1.5·2²³ is rounded to a whole number, of which it ends with the lowest bits: one instruction, and no other that narrows.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Pair(float* first, float* second, Vector512<float> scale)
+    private static Vector512<int> Pair(Vector512<float> first, Vector512<float> second, Vector512<float> scale)
     {
         Vector512<float> whole = Vector512.Create(12_582_912f);
-        Vector512<int> low = Vector512.FusedMultiplyAdd(Vector512.Load(first), scale, whole).AsInt32(), high = Vector512.FusedMultiplyAdd(Vector512.Load(second), scale, whole).AsInt32();
+        Vector512<int> low = Vector512.FusedMultiplyAdd(first, scale, whole).AsInt32(), high = Vector512.FusedMultiplyAdd(second, scale, whole).AsInt32();
         return Vector512.ConditionalSelect(Vector512.Create(0xFFFF), low, high << 16);
     }
 

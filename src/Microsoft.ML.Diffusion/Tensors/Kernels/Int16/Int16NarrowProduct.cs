@@ -1,0 +1,132 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Diffusion;
+
+/// <summary>y = x·Wᵀ + b for many rows of bfloat16, multiplied in 16-bit integers: as <see cref="BFloat16Product"/>, where integers take less time, and with more bits of the weight.</summary>
+internal static unsafe class Int16NarrowProduct
+{
+    /// <summary>Rows that are worked on together: whole blocks of six, and lines of moments.</summary>
+    private const int Chunk = 6 * LinearKernel.Line;
+
+    /// <summary>Columns of a panel.</summary>
+    private const int Panel = MatrixUnit.Side;
+
+    /// <summary>Of fewer outputs, rounding a row costs what its products gain.</summary>
+    private const int LeastOutputs = 64;
+
+    /// <summary>Whether a unit would rather have such a product taken here.</summary>
+    public static bool Takes(MatrixUnit unit, int outputs) => unit is PairUnit { MultipliesInIntegers: true } && outputs >= LeastOutputs;
+
+    /// <summary>y = x·Wᵀ + b + addend.</summary>
+    /// <param name="rows">Their number; even, at least 4.</param>
+    /// <param name="inputs">Columns of x, a multiple of 32.</param>
+    /// <param name="outputs">Columns of y, a multiple of 32.</param>
+    /// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
+    /// <param name="source">Computes x; or null.</param>
+    /// <param name="weight">[outputs, inputs]; transposed: [inputs, outputs].</param>
+    /// <param name="transposed">Whether it lies the other way.</param>
+    /// <param name="bias">[outputs] or null.</param>
+    /// <param name="addend">[rows, outputs] or null.</param>
+    /// <param name="y">[rows, outputs], written.</param>
+    /// <param name="moments">Lines that divide <see cref="LinearKernel.Line"/>, filled where they are wanted.</param>
+    public static void Apply(
+        nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
+    {
+        float* panels = Pack(inputs, outputs, weight, transposed);
+        int chunks = (int)Math.Max(1, rows / Chunk);
+        Cores.Run(chunks, chunk =>
+        {
+            nint first = (nint)chunk * Chunk, words = Int16Layout.Words(inputs);
+            // The last chunk takes what is left, so that none is too small for the kernel.
+            int count = chunk == chunks - 1 ? (int)(rows - first) : Chunk;
+            float* sums = KernelMemory.Own(count * (Panel + words + inputs / 2 + Int16Layout.Block));
+            int* integers = (int*)(sums + count * Panel);
+            float* room = (float*)(integers + count * words);
+            ushort* from = x + first * inputs;
+            if (source is not null)
+            {
+                from = (ushort*)room;
+                source.Read(first, count, from);
+            }
+            Round(from, inputs, count, integers, room + count * inputs / 2);
+            var to = new ProductRows(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs);
+            for (int column = 0; column < outputs; column += Panel)
+            {
+                int* panel = (int*)panels + column * words;
+                Call(count, to, column);
+                Int16Kernel<Lanes512>.Multiply(integers, panel, sums, Panel, count, Panel, inputs, column + Panel < outputs ? panel + Panel * words : null);
+                Finish(sums, count, to, column);
+            }
+            for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
+                moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);
+        });
+    }
+
+    /// <summary>The weight's panels: kept ones, or in memory that the cores share.</summary>
+    private static float* Pack(int inputs, int outputs, float* weight, bool transposed)
+    {
+        nint floats = Int16Factors<Lanes512>.PanelFloats(inputs, outputs), panel = Panel * Int16Layout.Words(inputs);
+        float* panels = KeptWeights.Find(weight, transposed ? WeightForm.TurnedIntegers : WeightForm.Integers, floats, out bool isThere);
+        if (isThere)
+            return panels;
+        panels = panels is null ? KernelMemory.Weights(floats) : panels;
+        Cores.Run(outputs / Panel, part =>
+        {
+            float* from = weight + (nint)part * Panel * (transposed ? 1 : inputs);
+            Int16Factors<Lanes512>.Pack(from, transposed ? outputs : inputs, !transposed, inputs, Panel, panels + part * panel, Int16WideLayout.IsQuicker);
+        });
+        return panels;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Round(ushort* x, int inputs, int rows, int* to, float* room)
+    {
+        nint words = Int16Layout.Words(inputs);
+        for (int first = 0; first < inputs; first += Int16Layout.Block, to += Int16Layout.Start(Int16Layout.Block))
+        {
+            int count = Math.Min(Int16Layout.Block, inputs - first);
+            if (Int16WideLayout.IsQuicker)
+            {
+                Int16Layout.Rows(x + first, inputs, rows, count, to, words);
+                continue;
+            }
+            for (int row = 0; row < rows; row++)
+                NarrowElement.Read((NarrowElement*)x + (nint)row * inputs + first, count, room + (nint)row * count);
+            Int16Layout.Rows(room, count, rows, count, to, words);
+        }
+    }
+
+    /// <summary>Calls what a panel is written to, and what is added to it, from memory while it is multiplied, as <see cref="BFloat16Blocks"/> does.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Call(int rows, in ProductRows to, int column)
+    {
+        ushort* y = to.Y + column, addend = to.Addend + column;
+        for (int row = 0; row < rows; row++, y += to.Columns, addend += to.Columns)
+        {
+            Lanes.Prefetch(y);
+            if (to.Addend is not null)
+                Lanes.Prefetch(addend);
+        }
+    }
+
+    /// <summary>Adds bias and addend to a panel of sums, rounds it and writes it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Finish(float* sums, int rows, in ProductRows to, int column)
+    {
+        Lanes512 low = default, high = default;
+        if (to.Bias is not null)
+            (low, high) = (Lanes512.Load(to.Bias + column), Lanes512.Load(to.Bias + column + Lanes512.Count));
+        ushort* y = to.Y + column, addend = to.Addend is null ? null : to.Addend + column;
+        for (int row = 0; row < rows; row++, sums += Panel, y += to.Columns)
+        {
+            Lanes512 first = Lanes512.Load(sums) + low, second = Lanes512.Load(sums + Lanes512.Count) + high;
+            if (addend is not null)
+            {
+                first += NarrowElement.Load((NarrowElement*)addend);
+                second += NarrowElement.Load((NarrowElement*)(addend + Lanes512.Count));
+                addend += to.Columns;
+            }
+            BFloat16Layout.Store(first, second, y);
+        }
+    }
+}
