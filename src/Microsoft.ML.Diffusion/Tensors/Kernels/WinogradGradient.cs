@@ -213,7 +213,8 @@ internal static unsafe class WinogradGradient<L, E, P>
             Down = ConvolutionTiles.Along(size.Height);
             Bands = size.Images * Down;
             // Not by the number of cores: the order of the sums hangs on it.
-            int chunk = Math.Max(16, (int)(16L * ChunkFloats / (P.HalfMatrices * P.GradientFloats(16, Inputs + Outputs))));
+            const int least = 16;
+            int chunk = (int)Math.Max(least, (long)least * ChunkFloats / (P.HalfMatrices * P.GradientFloats(least, Inputs + Outputs)));
             PairedRows = Across % 2 == 0 ? 1 : 2;
             ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / Across / PairedRows * PairedRows));
             ChunkTiles = ChunkBands * Across;

@@ -33,7 +33,7 @@ internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
     public static nint Floats(nint vectors, int inputs) => vectors * Int16Layout.Words(inputs);
 
     /// <inheritdoc/>
-    /// <remarks>Float32 before they are packed.</remarks>
+    /// <remarks>Float32 before they are packed; four rows at least, for two of pairs and two behind them.</remarks>
     public static nint GradientFloats(nint tiles, int channels) => RealPoints<L>.GradientFloats((tiles + 3) & ~3, channels);
 
     public static int Rows(int tiles) => RealPoints<L>.Rows(tiles);
