@@ -40,8 +40,7 @@ public sealed unsafe class AttentionKernelTests
     [DynamicData(nameof(ShapesOfIntegers))]
     public void InIntegersItIsTheSameToFewerDigits(int lanes, int images, int positions, int heads, int width)
     {
-        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
-            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
+        KernelData.NeedsAvx2();
         using var scope = NewDisposeScope();
         Check(lanes, new(images, positions, heads, width), KernelData.Draw(1, images, positions, 3 * heads * width), ToleranceOfIntegers, integers: true);
     }

@@ -485,7 +485,7 @@ public sealed unsafe class BFloat16KernelTests
     private static (float[] DWeight, float[]? DBias) Differentiate(string unit, int rows, int inputs, int outputs, float[] x, bool source, float[] dy, bool bias)
     {
         fixed (ushort* px = Narrow(x), pdy = Narrow(dy))
-            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new ArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
+            return Add(unit, new ProductPieces(rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new NarrowArrayRows(Narrow(x)!, inputs) : null, pdy), bias);
     }
 
     private static (float[] DWeight, float[]? DBias) Add(string unit, GradientPieces pieces, bool bias) =>
@@ -511,18 +511,13 @@ public sealed unsafe class BFloat16KernelTests
         ushort[] y = Nothing(rows * outputs);
         fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            BFloat16Product.Apply(TestedUnits.Of(unit), rows, inputs, outputs, source ? null : px, source ? new ArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
+            BFloat16Product.Apply(TestedUnits.Of(unit), rows, inputs, outputs, source ? null : px, source ? new NarrowArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 
     /// <summary>The upper halves of numbers that bfloat16 holds; cuts off what it does not.</summary>
-    private static ushort[]? Narrow(float[]? numbers) => numbers is null ? null : [.. numbers.Select(number => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16))];
+    internal static ushort[]? Narrow(float[]? numbers) => numbers is null ? null : [.. numbers.Select(number => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16))];
 
     /// <summary>NaNs: what is not written shows.</summary>
     private static ushort[] Nothing(int count) => [.. Enumerable.Repeat((ushort)0x7FC0, count)];
-
-    private sealed class ArrayRows(ushort[] x, int columns) : BFloat16Rows
-    {
-        public override void Read(nint first, int count, ushort* to) => x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<ushort>(to, count * columns));
-    }
 }

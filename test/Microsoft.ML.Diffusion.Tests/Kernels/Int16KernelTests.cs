@@ -37,11 +37,7 @@ public sealed unsafe class Int16NarrowProductTests
 
     /// <summary>Without AVX2 there is nothing to test.</summary>
     [TestInitialize]
-    public void NeedsAvx2()
-    {
-        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
-            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
-    }
+    public void NeedsAvx2() => KernelData.NeedsAvx2();
 
     [TestMethod]
     public void TheyAreTheDefinition()
@@ -89,22 +85,14 @@ public sealed unsafe class Int16NarrowProductTests
     {
         KernelData.Poison(100_000);
         ushort[] y = [.. Enumerable.Repeat((ushort)0x7FC0, rows * outputs)];
-        ushort[] narrow = Narrow(x);
-        ushort[]? added = addend is null ? null : Narrow(addend);
-        fixed (ushort* px = narrow, pa = added, py = y)
+        ushort[] narrow = BFloat16KernelTests.Narrow(x)!;
+        fixed (ushort* px = narrow, pa = BFloat16KernelTests.Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            Int16NarrowProduct.Apply(rows, inputs, outputs, source ? null : px, source ? new ArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
+            Int16NarrowProduct.Apply(rows, inputs, outputs, source ? null : px, source ? new NarrowArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 
-    private static float[] Rounded(int seed, int count) => [.. Narrow(KernelData.Numbers(seed, count)).Select(WrittenOutUnit.Widen)];
-
-    private static ushort[] Narrow(float[] numbers) => [.. numbers.Select(number => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16))];
-
-    private sealed class ArrayRows(ushort[] x, int columns) : BFloat16Rows
-    {
-        public override void Read(nint first, int count, ushort* to) => x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<ushort>(to, count * columns));
-    }
+    private static float[] Rounded(int seed, int count) => [.. BFloat16KernelTests.Narrow(KernelData.Numbers(seed, count))!.Select(WrittenOutUnit.Widen)];
 }
 
 /// <summary>Routines that add factors to multiply less, beside those that do not.</summary>
@@ -125,7 +113,7 @@ public sealed unsafe class VnniUnitTests
             int words = count / 2 + 2;
             float[] rows = KernelData.Numbers(1, count * 16), columns = KernelData.Numbers(2, count * width), before = KernelData.Numbers(3, 6 * width);
             int[] left = new int[words * 16], right = new int[words * width];
-            fixed (float* fromRows = rows, fromColumns = columns, start = before)
+            fixed (float* fromRows = rows, fromColumns = columns)
             fixed (int* a = left, b = right)
             {
                 Int16Layout.Columns(fromRows, 16, count, 16, a, 16);
@@ -162,11 +150,7 @@ public abstract unsafe class Int16KernelTests(int lanes)
 
     /// <summary>Without AVX2 there is nothing to test.</summary>
     [TestInitialize]
-    public void NeedsAvx2()
-    {
-        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
-            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
-    }
+    public void NeedsAvx2() => KernelData.NeedsAvx2();
 
     [TestMethod]
     public void ABlockIsItsNumbersRoundedToAPowerOfTwo()

@@ -3,6 +3,13 @@ namespace Microsoft.ML.Diffusion.Tests;
 /// <summary>What the tests of the kernels share: numbers, the three registers, and how far two results are apart.</summary>
 internal static class KernelData
 {
+    /// <summary>Ends a test of products of integers where there are none: without AVX2 kernels never take them.</summary>
+    public static void NeedsAvx2()
+    {
+        if (!System.Runtime.Intrinsics.X86.Avx2.IsSupported)
+            Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
+    }
+
     /// <summary>Numbers between −1 and 1, the same for the same seed.</summary>
     public static float[] Numbers(int seed, int count)
     {

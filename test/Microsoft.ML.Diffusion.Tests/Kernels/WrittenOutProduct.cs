@@ -41,3 +41,11 @@ internal sealed unsafe class ArrayRows(float[] x, int columns) : RowSource
     public override void Read(nint first, int count, float* to) =>
         x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<float>(to, count * columns));
 }
+
+/// <summary>The same of bfloat16.</summary>
+/// <param name="x">[rows, columns].</param>
+/// <param name="columns">Numbers of a row.</param>
+internal sealed unsafe class NarrowArrayRows(ushort[] x, int columns) : BFloat16Rows
+{
+    public override void Read(nint first, int count, ushort* to) => x.AsSpan((int)first * columns, count * columns).CopyTo(new Span<ushort>(to, count * columns));
+}

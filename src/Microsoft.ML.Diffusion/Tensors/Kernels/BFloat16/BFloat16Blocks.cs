@@ -59,8 +59,12 @@ internal static unsafe class BFloat16Blocks
     }
 
     /// <summary>Calls what a block is written to, and what is added to it, from memory while it is multiplied: its rows lie too far apart for a processor to see which come next.</summary>
+    /// <param name="targets">[rows]: which row of y each becomes; −1: none.</param>
+    /// <param name="rows">Their number.</param>
+    /// <param name="to">What becomes of them.</param>
+    /// <param name="column">The first column.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Call(int* targets, int rows, in ProductRows to, int column)
+    public static void Call(int* targets, int rows, in ProductRows to, int column)
     {
         for (int row = 0; row < rows; row++)
         {
@@ -74,8 +78,13 @@ internal static unsafe class BFloat16Blocks
     }
 
     /// <summary>Adds bias and addend to a block of sums, rounds it and writes it.</summary>
+    /// <param name="sums">[rows, <see cref="MatrixUnit.Side"/>].</param>
+    /// <param name="targets">[rows]: which row of y each becomes; −1: none.</param>
+    /// <param name="rows">Their number.</param>
+    /// <param name="to">What becomes of them.</param>
+    /// <param name="column">The first column.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Finish(float* sums, int* targets, int rows, in ProductRows to, int column)
+    public static void Finish(float* sums, int* targets, int rows, in ProductRows to, int column)
     {
         Lanes512 low = default, high = default;
         if (to.Bias is not null)

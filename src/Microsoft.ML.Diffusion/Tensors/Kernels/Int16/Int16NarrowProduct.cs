@@ -39,9 +39,11 @@ internal static unsafe class Int16NarrowProduct
             nint first = (nint)chunk * Chunk, words = Int16Layout.Words(inputs);
             // The last chunk takes what is left, so that none is too small for the kernel.
             int count = chunk == chunks - 1 ? (int)(rows - first) : Chunk;
-            float* sums = KernelMemory.Own(count * (Panel + words + inputs / 2 + Int16Layout.Block));
-            int* integers = (int*)(sums + count * Panel);
-            float* room = (float*)(integers + count * words);
+            float* sums = KernelMemory.Own(count * (Panel + words + inputs / 2 + Int16Layout.Block + 1));
+            int* integers = (int*)(sums + count * Panel), targets = integers + count * words;
+            float* room = (float*)(targets + count);
+            for (int row = 0; row < count; row++)
+                targets[row] = row;
             ushort* from = x + first * inputs;
             if (source is not null)
             {
@@ -53,9 +55,9 @@ internal static unsafe class Int16NarrowProduct
             for (int column = 0; column < outputs; column += Panel)
             {
                 int* panel = (int*)panels + column * words;
-                Call(count, to, column);
+                BFloat16Blocks.Call(targets, count, to, column);
                 Int16Kernel<Lanes512>.Multiply(integers, panel, sums, Panel, count, Panel, inputs, column + Panel < outputs ? panel + Panel * words : null);
-                Finish(sums, count, to, column);
+                BFloat16Blocks.Finish(sums, targets, count, to, column);
             }
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);
@@ -93,40 +95,6 @@ internal static unsafe class Int16NarrowProduct
             for (int row = 0; row < rows; row++)
                 NarrowElement.Read((NarrowElement*)x + (nint)row * inputs + first, count, room + (nint)row * count);
             Int16Layout.Rows(room, count, rows, count, to, words);
-        }
-    }
-
-    /// <summary>Calls what a panel is written to, and what is added to it, from memory while it is multiplied, as <see cref="BFloat16Blocks"/> does.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Call(int rows, in ProductRows to, int column)
-    {
-        ushort* y = to.Y + column, addend = to.Addend + column;
-        for (int row = 0; row < rows; row++, y += to.Columns, addend += to.Columns)
-        {
-            Lanes.Prefetch(y);
-            if (to.Addend is not null)
-                Lanes.Prefetch(addend);
-        }
-    }
-
-    /// <summary>Adds bias and addend to a panel of sums, rounds it and writes it.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Finish(float* sums, int rows, in ProductRows to, int column)
-    {
-        Lanes512 low = default, high = default;
-        if (to.Bias is not null)
-            (low, high) = (Lanes512.Load(to.Bias + column), Lanes512.Load(to.Bias + column + Lanes512.Count));
-        ushort* y = to.Y + column, addend = to.Addend is null ? null : to.Addend + column;
-        for (int row = 0; row < rows; row++, sums += Panel, y += to.Columns)
-        {
-            Lanes512 first = Lanes512.Load(sums) + low, second = Lanes512.Load(sums + Lanes512.Count) + high;
-            if (addend is not null)
-            {
-                first += NarrowElement.Load((NarrowElement*)addend);
-                second += NarrowElement.Load((NarrowElement*)(addend + Lanes512.Count));
-                addend += to.Columns;
-            }
-            BFloat16Layout.Store(first, second, y);
         }
     }
 }
