@@ -100,6 +100,8 @@ public sealed unsafe class BFloat16KernelTests
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
             CollectionAssert.AreEqual(Rounded([.. want.Select(value => (float)value)]), Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
         }
+        if (AtPoints(unit) is { MultipliesInIntegers: true } && Int16GradientPoints.AreThere)
+            return;
         var (dWeight, _) = WrittenOutConvolution.WeightGradient(size, x, dy);
         CollectionAssert.AreEqual(dWeight.Select(value => (float)value).ToArray(), Differentiate(unit, size, x, dy, true).DWeight);
     }

@@ -54,6 +54,11 @@ internal static unsafe class ConvolutionKernel
 
     /// <summary>The same of bfloat16; channels are multiples of 32.</summary>
     /// <inheritdoc cref="WinogradGradient{L, E, P}.Add"/>
-    public static void WeightGradient(PairUnit unit, in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias) =>
-        WinogradGradient<Lanes512, NarrowElement, ComplexPoints>.Add(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
+    public static void WeightGradient(PairUnit unit, in ConvolutionSize size, PixelSource x, ushort* dy, float* dWeight, float* dBias)
+    {
+        if (unit.MultipliesInIntegers && Int16GradientPoints.AreThere)
+            WinogradGradient<Lanes512, NarrowElement, Int16GradientPoints>.Add(default, size, x, (NarrowElement*)dy, dWeight, dBias);
+        else
+            WinogradGradient<Lanes512, NarrowElement, ComplexPoints>.Add(new(unit), size, x, (NarrowElement*)dy, dWeight, dBias);
+    }
 }

@@ -21,6 +21,9 @@ internal sealed class ConvolutionTiles
     /// <summary>Pixels of a tile's side.</summary>
     public const int Side = 4;
 
+    /// <summary>Floats between two matrices of tiles, so that they do not fall on the same lines of a cache: one of its lines, which all begin on.</summary>
+    public const int Skew = 16;
+
     private readonly int _images;
     private readonly int _imagesPerBlock;
     private readonly int _rowsPerBlock;

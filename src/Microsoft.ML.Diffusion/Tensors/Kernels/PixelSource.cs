@@ -54,6 +54,15 @@ internal abstract unsafe class PixelSource
     /// <param name="stride">From a pixel to the next, at least the channels.</param>
     public abstract void Read(int image, int row, ChannelRange channels, float* room, float* to, int stride);
 
+    /// <summary>Adds to how large the numbers are that such a row is read as, or may be; channels are multiples of twice the lanes.</summary>
+    /// <param name="image">Which image.</param>
+    /// <param name="row">Which row, inside the image.</param>
+    /// <param name="channels">Which channels, those of <see cref="Begin"/>.</param>
+    /// <param name="room">As <see cref="Begin"/> left it.</param>
+    /// <param name="size">Added to, from the first of the channels on.</param>
+    /// <param name="times">How many rows of tiles see it; of each four pixels the first and the last count twice as often, for the tiles beside theirs.</param>
+    public abstract void Measure(int image, int row, ChannelRange channels, float* room, TileSize size, float times);
+
     private static PixelSource Of<L, E>(E* pixels, int height, int width, int channels, bool doubled)
         where L : unmanaged, ILanes<L>
         where E : unmanaged, IElement<E, L> =>
@@ -78,6 +87,10 @@ internal sealed unsafe class ImageSource<L, E>(E* pixels, int height, int width,
         for (int x = 0; x < width; x++, from += channels, to += stride)
             E.Read(from, range.Count, to);
     }
+
+    /// <inheritdoc/>
+    public override void Measure(int image, int row, ChannelRange range, float* room, TileSize size, float times) =>
+        TileSize<L, E>.Add(pixels + ((nint)image * height + row) * width * channels + range.First, width, range.Count, channels, size, times, 2 * times);
 }
 
 /// <summary>Images of twice the size, each pixel four times (nearest neighbours).</summary>
@@ -104,6 +117,11 @@ internal sealed unsafe class DoubledSource<L, E>(E* pixels, int height, int widt
             E.Read(from, range.Count, to + stride);
         }
     }
+
+    /// <inheritdoc/>
+    /// <remarks>One of a pixel's two neighbours lies at a tile's edge.</remarks>
+    public override void Measure(int image, int row, ChannelRange range, float* room, TileSize size, float times) =>
+        TileSize<L, E>.Add(pixels + ((nint)image * height + row / 2) * width * channels + range.First, width, range.Count, channels, size, 3 * times, 3 * times);
 }
 
 /// <summary>Images through group norm, FiLM and SiLU.</summary>
@@ -125,6 +143,17 @@ internal sealed unsafe class NormSource<L, E>(NormBatch norm) : PixelSource
             var run = norm.Run<E>(image, row, range with { First = range.First + at });
             NormKernel<L, E>.Apply(
                 run.First, norm.Width, run.Count, run.Stride, room + at, room + MostChannels + at, norm.Settings.Silu, (WideElement<L>*)to + at, stride);
+            at += run.Count;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Measure(int image, int row, ChannelRange range, float* room, TileSize size, float times)
+    {
+        for (int at = 0; at < range.Count;)
+        {
+            var run = norm.Run<E>(image, row, range with { First = range.First + at });
+            TileSize<L, E>.AddNormed(run.First, norm.Width, run.Count, run.Stride, room + at, room + MostChannels + at, norm.Settings.Silu, size.From(at), times, 2 * times);
             at += run.Count;
         }
     }

@@ -7,12 +7,12 @@ namespace Microsoft.ML.Diffusion;
 /// in 36 products a pair of channels instead of 144. Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the weight's gradient is Gᵀ[(Bᵀ d B) ⊙ (A dY Aᵀ)]G.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
-internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
+internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>, IWinogradGradient<L>
     where L : unmanaged, ILanes<L>
 {
     // A tile is a polynomial evaluated at 0, ±a, ±b and infinity. Lavin and Gray take 1 and 2; with these the error is half as large and its extremes a third,
     // under twice that of the plain sum (Alam et al. 2022, "Winograd Convolution for Deep Neural Networks: Efficient Point Selection"). Their powers are exact.
-    private const float A = 0.625f, B = 1.5f;
+    public const float A = 0.625f, B = 1.5f;
     private const float NormA = 2 * A * A * (A * A - B * B), NormB = 2 * B * B * (B * B - A * A);
 
     public static int PixelMatrices => Values;
@@ -59,8 +59,14 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
             MatrixKernel<L>.Multiply(v, inputs, u, m, width, rows, width, inputs, number + 1 < Values ? u + uStride : null);
     }
 
+    public static nint ScaleFloats(int channels) => 0;
+
+    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
+    {
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
         v += tile * channels + first;
         for (int c = 0; c < count; c += L.Count)
@@ -71,7 +77,7 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
         v += tile * channels + first;
         for (int c = 0; c < count; c += L.Count)
@@ -81,7 +87,7 @@ internal readonly unsafe struct RealPoints<L> : IWinogradGradient<L>
         }
     }
 
-    public static void Pack(float* v, nint stride, int channels, int tiles)
+    public static void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
     {
     }
 

@@ -16,8 +16,7 @@ internal static unsafe partial class WinogradConvolution<L, E, P>
 {
     private const int Side = ConvolutionTiles.Side;
 
-    /// <summary>Floats between two matrices, so that they do not fall on the same lines of a cache: one of its lines, which all begin on.</summary>
-    internal const int Skew = 16;
+    private const int Skew = ConvolutionTiles.Skew;
 
     /// <summary>Floats of transformed tiles in work: most of a core's second-level cache.</summary>
     private const int BlockFloats = 300_000;

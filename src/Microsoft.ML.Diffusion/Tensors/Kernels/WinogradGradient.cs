@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Microsoft.ML.Diffusion;
 
 /// <summary>
-/// The gradients of weight and bias of a 3x3 convolution by F(4x4, 3x3). A core has half of the values of all tiles, and some outputs, to itself from the pixels to the sums:
+/// The gradients of weight and bias of a 3x3 convolution by F(4x4, 3x3). A core has some inputs and some outputs of the weight to itself, from the pixels to the sums:
 /// no core waits for what another has transformed, and the result does not depend on how many there are.
 /// </summary>
 /// <typeparam name="L">The register.</typeparam>
@@ -16,8 +16,10 @@ internal static unsafe class WinogradGradient<L, E, P>
 {
     private const int Side = ConvolutionTiles.Side;
 
-    /// <inheritdoc cref="WinogradConvolution{L, E, P}.Skew"/>
-    private const int Skew = WinogradConvolution<L, E, P>.Skew;
+    private const int Skew = ConvolutionTiles.Skew;
+
+    // Cycles, about: the products of two registers of inputs and two of outputs over a tile, reading and transforming those inputs, through norm and SiLU, and those outputs.
+    private const double ProductCost = 10, InputCost = 15, GradientCost = 8;
 
     /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
     private const int ChunkFloats = 150_000;
@@ -34,108 +36,166 @@ internal static unsafe class WinogradGradient<L, E, P>
     /// <param name="dBias">[D], added to; or null.</param>
     public static void Add(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
-        var work = new GradientWork(points, size, x, dy, dBias);
-        int inputs = size.Inputs;
-        int outputs = size.Outputs;
-        DeferredWork.Run(2 * work.Shares, part => Accumulate(work, upper: part % 2 == 1, part / 2), () => Cores.Run(outputs, output =>
-        {
-            float* lower = work.Parts + (nint)output * 9 * work.Inputs, upper = lower + work.HalfStride, to = dWeight + (nint)output * 9 * inputs;
-            for (int k = 0; k < 9; k++, lower += work.Inputs, upper += work.Inputs, to += inputs)
-                AddBoth(lower, upper, inputs, to);
-        }));
+        var work = new GradientWork(points, size, x, dy, dWeight, dBias);
+        DeferredWork.Run(work.Across * work.Down, part => Accumulate(work, work.InputsOf(part % work.Across), work.OutputsOf(part / work.Across)));
     }
 
-    /// <summary>One half of the values and one share of the outputs, from the pixels to its part of the weight's gradient.</summary>
+    /// <summary>The gradient of some inputs' and outputs' weights.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Accumulate(GradientWork work, bool upper, int share)
+    private static void Accumulate(GradientWork work, ChannelRange inputs, ChannelRange outputs)
     {
-        int n = L.Count, half = P.HalfMatrices, inputs = work.Inputs;
-        var (first, outputs) = work.Share(share);
+        int half = P.HalfMatrices, outputCount = outputs.Count;
         bool once = work.Bands <= work.ChunkBands;
-        int slice = once ? Math.Min(outputs, SliceOutputs) : outputs;
-        nint xStride = P.GradientFloats(work.ChunkTiles, inputs) + Skew, dyStride = P.GradientFloats(work.ChunkTiles, outputs) + Skew, sumStride = (nint)slice * inputs + Skew;
+        int slice = once ? Math.Min(outputCount, SliceOutputs) : outputCount;
+        nint xStride = P.GradientFloats(work.ChunkTiles, inputs.Count) + Skew, dyStride = P.GradientFloats(work.ChunkTiles, outputCount) + Skew, sumStride = (nint)slice * inputs.Count + Skew;
+        nint inputScales = P.ScaleFloats(inputs.Count), gradientScales = P.ScaleFloats(outputCount), kernels = 2 * 9 * (nint)inputs.Count;
 
-        float* x = KernelMemory.Own(half * (xStride + dyStride + sumStride) + work.TransformFloats);
-        float* dy = x + half * xStride, sums = dy + half * dyStride, room = sums + half * sumStride;
-        double[]? bias = work.Bias is not null && !upper ? new double[outputs] : null;
+        float* x = KernelMemory.Own(half * (2 * xStride + dyStride + (once ? 1 : 2) * sumStride) + inputScales + gradientScales + kernels + work.TransformFloats);
+        float* dy = x + 2 * half * xStride, sums = dy + half * dyStride, ofInput = sums + (once ? 1 : 2) * half * sumStride, ofGradient = ofInput + inputScales;
+        float* kernel = ofGradient + gradientScales, room = kernel + kernels;
+        double[]? bias = work.Bias is not null && inputs.First == 0 ? new double[outputCount] : null;
 
-        int filled = 0;
         for (int band = 0; band < work.Bands; band += work.ChunkBands)
         {
             int end = Math.Min(work.Bands, band + work.ChunkBands);
-            FillInput(work, upper, band, end, x, xStride, room);
-            filled = FillGradient(work, upper, band, end, first, outputs, dy, dyStride, bias, room);
-            P.Pack(x, xStride, inputs, filled);
-            P.Pack(dy, dyStride, outputs, filled);
-            if (end < work.Bands)
-                Multiply(0, outputs, add: band > 0);
-        }
-        for (int output = 0; output < outputs; output += slice)
-        {
-            int count = Math.Min(slice, outputs - output);
-            Multiply(output, count, add: !once);
-            Finish(output, count);
-        }
-        for (int d = 0; d < outputs && bias is not null && first + d < work.Size.Outputs; d++)
-            work.Bias[first + d] += (float)bias[d];
-
-        void Multiply(int output, int count, bool add) =>
-            work.Points.SumProducts(dy, dyStride, outputs, output, count, x, xStride, inputs, sums, sumStride, filled, add);
-
-        void Finish(int output, int count)
-        {
-            float* to = work.Parts + (upper ? work.HalfStride : 0) + (nint)(first + output) * 9 * inputs, from = sums;
-            for (int d = 0; d < count; d++, to += 9 * inputs, from += inputs)
+            if (inputScales > 0)
             {
-                for (int c = 0; c < inputs; c += n)
-                    P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs, room);
+                MeasureInput(work, inputs, band, end, ofInput, room);
+                MeasureGradient(work, outputs, band, end, ofGradient, room);
+            }
+            FillInput(work, inputs, band, end, x, xStride, ofInput, room);
+            for (int upper = 0; upper < 2; upper++)
+            {
+                float* pixels = x + upper * half * xStride;
+                int filled = FillGradient(work, outputs, upper > 0, band, end, dy, dyStride, upper > 0 ? null : bias, ofGradient, room);
+                P.Pack(pixels, xStride, inputs.Count, filled, upper > 0, ofInput);
+                P.Pack(dy, dyStride, outputCount, filled, upper > 0, ofGradient);
+                for (int output = 0; output < outputCount; output += slice)
+                {
+                    int count = Math.Min(slice, outputCount - output);
+                    work.Points.SumProducts(
+                        dy, dyStride, outputCount, output, count, pixels, xStride, inputs.Count, sums + (once ? 0 : upper) * half * sumStride, sumStride, filled, add: band > 0);
+                    for (int d = 0; d < count && once; d++)
+                    {
+                        Transform(sums + (nint)d * inputs.Count, upper > 0);
+                        AddKernel(output + d, kernel, null);
+                    }
+                }
             }
         }
+        for (int d = 0; d < outputCount && !once; d++)
+        {
+            Transform(sums + (nint)d * inputs.Count, upper: false);
+            Transform(sums + half * sumStride + (nint)d * inputs.Count, upper: true);
+            AddKernel(d, kernel, kernel + 9 * (nint)inputs.Count);
+        }
+        for (int d = 0; d < outputCount && bias is not null && outputs.First + d < work.Size.Outputs; d++)
+            work.Bias[outputs.First + d] += (float)bias[d];
+
+        void Transform(float* from, bool upper)
+        {
+            float* to = kernel + (upper && !once ? 9 * (nint)inputs.Count : 0);
+            for (int c = 0; c < inputs.Count; c += L.Count)
+                P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs.Count, room);
+        }
+
+        void AddKernel(int output, float* one, float* other)
+        {
+            int row = work.Size.Inputs, count = Math.Min(inputs.Count, row - inputs.First);
+            float* to = work.Weight + (nint)(outputs.First + output) * 9 * row + inputs.First;
+            for (int k = 0; k < 9 && outputs.First + output < work.Size.Outputs; k++, to += row)
+                AddBoth(one + (nint)k * inputs.Count, other is null ? null : other + (nint)k * inputs.Count, count, to);
+        }
+    }
+
+    /// <summary>Measures the pixels that some rows of tiles see.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MeasureInput(GradientWork work, ChannelRange inputs, int begin, int end, float* scales, float* room)
+    {
+        float* source = room + P.ScratchRegisters * L.Count;
+        TileSize size = TileSize.Nothing(inputs.Count, room + work.ScratchFloats);
+        for (int at = 0; at < inputs.Count; at += PixelSource.MostChannels)
+        {
+            ChannelRange channels = new(inputs.First + at, Math.Min(inputs.First + inputs.Count, inputs.First + at + PixelSource.MostChannels));
+            int past;
+            for (int band = begin; band < end; band = past)
+            {
+                int image = band / work.TilesDown;
+                past = Math.Min(end, (image + 1) * work.TilesDown);
+                work.Input.Begin(image, channels, source);
+                int top = band % work.TilesDown * Side, bottom = top + (past - band) * Side;
+                for (int row = Math.Max(0, top - 1); row < Math.Min(work.Size.Height, bottom + 1); row++)
+                {
+                    // At its edge, a row of tiles is seen by that beside it.
+                    bool shared = row > top && row < bottom - 1 && (row + 1) % Side < 2;
+                    work.Input.Measure(image, row, channels, source, size.From(at), shared ? 2 : 1);
+                }
+            }
+        }
+        P.Scale(size, inputs.Count, ofGradient: false, scales);
+    }
+
+    /// <summary>The same of some outputs of the gradient.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MeasureGradient(GradientWork work, ChannelRange outputs, int begin, int end, float* scales, float* room)
+    {
+        var size = work.Size;
+        TileSize measured = TileSize.Nothing(outputs.Count, room + work.ScratchFloats);
+        for (int band = begin; band < end; band++)
+        {
+            int top = band % work.TilesDown * Side, rows = Math.Min(Side, size.Height - top);
+            E* from = work.Gradient + ((nint)(band / work.TilesDown) * size.Height + top) * size.Width * size.Outputs + outputs.First;
+            TileSize<L, E>.Add(from, rows * size.Width, outputs.Count, size.Outputs, measured, 1, 1);
+        }
+        P.Scale(measured, outputs.Count, ofGradient: true, scales);
     }
 
     /// <summary>Transforms the pixels of some rows of tiles, two tiles at a time: neighbours, or where a row of them has no even number, those of two rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FillInput(GradientWork work, bool upper, int begin, int end, float* x, nint stride, float* room)
+    private static void FillInput(GradientWork work, ChannelRange inputs, int begin, int end, float* x, nint stride, float* scales, float* room)
     {
-        nint bandFloats = RowWindow.Floats(work.Size.Width, work.Inputs);
-        float* pixels = room + work.ScratchFloats;
-        for (int first = 0; first < work.Inputs; first += PixelSource.MostChannels)
+        float* pixels = room + work.ScratchFloats, upper = x + P.HalfMatrices * stride;
+        for (int first = 0; first < inputs.Count; first += PixelSource.MostChannels)
         {
-            int count = Math.Min(PixelSource.MostChannels, work.Inputs - first), filled = 0;
-            var window = new RowWindow(work.Input, work.Size, first, count, room + P.ScratchRegisters * L.Count);
-            nint next = work.PairedRows == 1 ? Side * count : bandFloats;
+            int count = Math.Min(PixelSource.MostChannels, inputs.Count - first), filled = 0;
+            var window = new RowWindow(work.Input, work.Size, inputs.First + first, count, room + P.ScratchRegisters * L.Count);
+            nint bandFloats = window.RowFloats * (Side + 2), next = work.PairedRows == 1 ? Side * count : bandFloats;
             for (int band = begin; band < end; band++)
             {
                 int row = (band - begin) % work.PairedRows;
-                window.Read(band / work.Down, band % work.Down, pixels + row * bandFloats);
+                window.Read(band / work.TilesDown, band % work.TilesDown, pixels + row * bandFloats);
                 if (row + 1 < work.PairedRows)
                 {
                     if (band + 1 < end)
                         continue;
                     new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
                 }
-                for (int tile = 0; tile < work.Across; tile += work.PairStep, filled += 2)
-                    P.InputHalf(pixels + (nint)tile * Side * count, next, window.RowFloats, count, upper, x, filled, first, work.Inputs, stride, room);
+                for (int tile = 0; tile < work.TilesAcross; tile += work.PairStep, filled += 2)
+                {
+                    float* from = pixels + (nint)tile * Side * count;
+                    P.InputHalf(from, next, window.RowFloats, count, false, x, filled, first, inputs.Count, stride, scales, room);
+                    P.InputHalf(from, next, window.RowFloats, count, true, upper, filled, first, inputs.Count, stride, scales, room);
+                }
             }
         }
     }
 
-    /// <summary>The same of some outputs of the gradient, whose pixels it adds up.</summary>
+    /// <summary>The same of some outputs of the gradient, half of the values; adds its pixels up.</summary>
     /// <returns>How many tiles, an even number.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int FillGradient(GradientWork work, bool upper, int begin, int end, int firstOutput, int outputs, float* dy, nint stride, double[]? bias, float* room)
+    private static int FillGradient(GradientWork work, ChannelRange outputs, bool upper, int begin, int end, float* dy, nint stride, double[]? bias, float* scales, float* room)
     {
         float* pixels = room + work.ScratchFloats;
         int filled = 0;
-        for (int first = 0; first < outputs; first += PixelSource.MostChannels)
+        for (int first = 0; first < outputs.Count; first += PixelSource.MostChannels)
         {
-            int count = Math.Min(PixelSource.MostChannels, outputs - first), width = Side * work.Across;
+            int count = Math.Min(PixelSource.MostChannels, outputs.Count - first), width = Side * work.TilesAcross;
             nint rowFloats = (nint)width * count, bandFloats = Side * rowFloats, next = work.PairedRows == 1 ? Side * count : bandFloats;
             filled = 0;
             for (int band = begin; band < end; band++)
             {
                 int row = (band - begin) % work.PairedRows;
-                ReadGradient(work, band / work.Down, band % work.Down * Side, firstOutput + first, count, pixels + row * bandFloats);
+                ReadGradient(work, band / work.TilesDown, band % work.TilesDown * Side, outputs.First + first, count, pixels + row * bandFloats);
                 if (bias is not null)
                     AddPixels(pixels + row * bandFloats, Side * width, bias.AsSpan(first, count));
                 if (row + 1 < work.PairedRows)
@@ -144,8 +204,8 @@ internal static unsafe class WinogradGradient<L, E, P>
                         continue;
                     new Span<float>(pixels + bandFloats, (int)bandFloats).Clear();
                 }
-                for (int tile = 0; tile < work.Across; tile += work.PairStep, filled += 2)
-                    P.OutputGradientHalf(pixels + (nint)tile * Side * count, next, rowFloats, count, upper, dy, filled, first, outputs, stride, room);
+                for (int tile = 0; tile < work.TilesAcross; tile += work.PairStep, filled += 2)
+                    P.OutputGradientHalf(pixels + (nint)tile * Side * count, next, rowFloats, count, upper, dy, filled, first, outputs.Count, stride, scales, room);
             }
         }
         return filled;
@@ -156,7 +216,7 @@ internal static unsafe class WinogradGradient<L, E, P>
     private static void ReadGradient(GradientWork work, int image, int top, int first, int count, float* to)
     {
         var size = work.Size;
-        int width = Side * work.Across, valid = Math.Min(count, size.Outputs - first), rows = Math.Min(Side, size.Height - top);
+        int width = Side * work.TilesAcross, valid = Math.Min(count, size.Outputs - first), rows = Math.Min(Side, size.Height - top);
         E* from = work.Gradient + ((nint)image * size.Height + top) * size.Width * size.Outputs + first;
         if (rows < Side || width != size.Width || valid < count)
             new Span<float>(to, Side * width * count).Clear();
@@ -192,36 +252,35 @@ internal static unsafe class WinogradGradient<L, E, P>
     {
         int i = 0;
         for (; i <= count - L.Count; i += L.Count)
-            L.Store(L.Load(to + i) + (L.Load(a + i) + L.Load(b + i)), to + i);
+            L.Store(L.Load(to + i) + (b is null ? L.Load(a + i) : L.Load(a + i) + L.Load(b + i)), to + i);
         for (; i < count; i++)
-            to[i] += a[i] + b[i];
+            to[i] += b is null ? a[i] : a[i] + b[i];
     }
 
     /// <summary>One gradient under way.</summary>
     private sealed class GradientWork
     {
-        public GradientWork(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dBias)
+        public GradientWork(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
         {
             Points = points;
             Size = size;
             Input = x;
             Gradient = dy;
+            Weight = dWeight;
             Bias = dBias;
-            Inputs = KernelMemory.RoundUp(size.Inputs, L.Count);
-            Outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
-            Across = ConvolutionTiles.Along(size.Width);
-            Down = ConvolutionTiles.Along(size.Height);
-            Bands = size.Images * Down;
+            int inputs = KernelMemory.RoundUp(size.Inputs, L.Count), outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
+            (Inputs, Outputs) = (inputs, outputs);
+            TilesAcross = ConvolutionTiles.Along(size.Width);
+            TilesDown = ConvolutionTiles.Along(size.Height);
+            Bands = size.Images * TilesDown;
             // Not by the number of cores: the order of the sums hangs on it.
             const int least = 16;
-            int chunk = (int)Math.Max(least, (long)least * ChunkFloats / (P.HalfMatrices * P.GradientFloats(least, Inputs + Outputs)));
-            PairedRows = Across % 2 == 0 ? 1 : 2;
-            ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / Across / PairedRows * PairedRows));
-            ChunkTiles = ChunkBands * Across;
+            int chunk = (int)Math.Max(least, (long)least * ChunkFloats / (P.HalfMatrices * P.GradientFloats(least, inputs + outputs)));
+            PairedRows = TilesAcross % 2 == 0 ? 1 : 2;
+            ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / TilesAcross / PairedRows * PairedRows));
+            ChunkTiles = ChunkBands * TilesAcross;
             ScratchFloats = P.ScratchRegisters * L.Count + PixelSource.Room;
-            Shares = Math.Clamp((Cores.Count + 1) / 2, 1, Outputs / L.Count);
-            HalfStride = (nint)Outputs * 9 * Inputs;
-            Parts = KernelMemory.Gradients(2 * HalfStride);
+            (Across, Down) = Divide(Cores.Count, Twos(inputs), Twos(outputs));
         }
 
         public P Points { get; }
@@ -233,20 +292,17 @@ internal static unsafe class WinogradGradient<L, E, P>
         /// <summary>[N, H, W, D].</summary>
         public E* Gradient { get; }
 
+        /// <summary>[D, 3, 3, C], added to.</summary>
+        public float* Weight { get; }
+
         /// <summary>[D] or null, added to.</summary>
         public float* Bias { get; }
 
-        /// <summary>Channels up to whole registers.</summary>
-        public int Inputs { get; }
-
-        /// <summary>Channels up to whole registers.</summary>
-        public int Outputs { get; }
-
         /// <summary>Tiles in a row of an image.</summary>
-        public int Across { get; }
+        public int TilesAcross { get; }
 
         /// <summary>Rows of tiles in an image.</summary>
-        public int Down { get; }
+        public int TilesDown { get; }
 
         /// <summary>Rows of tiles in the batch.</summary>
         public int Bands { get; }
@@ -269,19 +325,43 @@ internal static unsafe class WinogradGradient<L, E, P>
         /// <summary>The same with those of the pixels that are read together.</summary>
         public nint TransformFloats => ScratchFloats + PairedRows * Math.Max(RowWindow.Floats(Size.Width, Inputs), RowWindow.Floats(Size.Width, Outputs));
 
-        /// <summary>Parts of the outputs; two cores work on each.</summary>
-        public int Shares { get; }
+        /// <summary>Parts of the inputs.</summary>
+        public int Across { get; }
 
-        /// <summary>The weight's gradient, what each half of the values gives: [2, D, 9, C].</summary>
-        public float* Parts { get; }
+        /// <summary>Parts of the outputs.</summary>
+        public int Down { get; }
 
-        public nint HalfStride { get; }
+        /// <summary>Channels up to whole registers.</summary>
+        private int Inputs { get; }
 
-        /// <summary>The outputs of a share.</summary>
-        public (int First, int Count) Share(int share)
+        /// <summary>Channels up to whole registers.</summary>
+        private int Outputs { get; }
+
+        public ChannelRange InputsOf(int part) => Part(Inputs, part, Across);
+
+        public ChannelRange OutputsOf(int part) => Part(Outputs, part, Down);
+
+        private static ChannelRange Part(int channels, int part, int parts)
         {
-            int registers = Outputs / L.Count, first = registers * share / Shares;
-            return (first * L.Count, (registers * (share + 1) / Shares - first) * L.Count);
+            int twos = Twos(channels);
+            return new(twos * part / parts * 2 * L.Count, Math.Min(channels, twos * (part + 1) / parts * 2 * L.Count));
+        }
+
+        /// <summary>Twos of registers, as products take them; the last may be one.</summary>
+        private static int Twos(int channels) => (channels + 2 * L.Count - 1) / (2 * L.Count);
+
+        /// <summary>In how many parts to divide twos of registers of inputs and of outputs.</summary>
+        private static (int Across, int Down) Divide(int cores, int inputs, int outputs)
+        {
+            var (best, least) = ((1, 1), double.PositiveInfinity);
+            for (int across = 1; across <= Math.Min(cores, inputs); across++)
+            {
+                int down = Math.Min(cores / across, outputs), wide = (inputs + across - 1) / across, high = (outputs + down - 1) / down;
+                double cost = ProductCost * wide * high + InputCost * wide + GradientCost * high;
+                if (cost < least)
+                    (best, least) = ((across, down), cost);
+            }
+            return best;
         }
     }
 }

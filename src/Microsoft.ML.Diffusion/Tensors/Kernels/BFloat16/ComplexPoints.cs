@@ -9,7 +9,7 @@ namespace Microsoft.ML.Diffusion;
 /// that of rounding its weights. Pixels and weights are real, so that the values at i and −i are conjugate and one is enough. Channels are multiples of 32.
 /// </summary>
 /// <param name="unit">Multiplies.</param>
-internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinogradGradient<Lanes512>
+internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinogradPoints<Lanes512>, IWinogradGradient<Lanes512>
 {
     // In one direction a tile has six values: at 0, 1 and −1, the real and the imaginary part of that at i, at infinity. In two it has six rows of them, 36 real numbers, of which
     // the rows and columns of i make 10 complex numbers: with the real points 4 and 4; at (i, i) and (i, −i), from the four where both meet, 2.
@@ -73,8 +73,14 @@ internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinograd
             InputWhole(d, N, row, count, to, 2 * stride);
     }
 
+    public static nint ScaleFloats(int channels) => 0;
+
+    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
+    {
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
         ushort* to = (ushort*)v + tile * channels + 2 * first;
         for (int c = 0; c < count; c += N, d += N, to += 2 * N)
@@ -87,7 +93,7 @@ internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinograd
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch)
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
         ushort* to = (ushort*)v + tile * channels + 2 * first;
         for (int c = 0; c < count; c += N, dy += N, to += 2 * N)
@@ -188,7 +194,7 @@ internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinograd
         }
     }
 
-    public static void Pack(float* v, nint stride, int channels, int tiles)
+    public static void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
     {
     }
 

@@ -11,11 +11,13 @@ internal abstract unsafe class PairUnit : MatrixUnit
 
     /// <summary>
     /// Whether 3x3 convolutions and the gradients of their inputs are multiplied in 16-bit integers, which take 36 products for the 46 of bfloat16 and are three times as accurate.
-    /// The gradients of their weights are not: rounding both factors costs what that saves.
     /// </summary>
     public virtual bool ConvolvesInIntegers => false;
 
-    /// <summary>Whether integers multiply so much more quickly that other products are worth rounding too (<see cref="Int16NarrowProduct"/>).</summary>
+    /// <summary>
+    /// Whether integers multiply so much more quickly that other products are worth rounding too: 1x1 and strided convolutions (<see cref="Int16NarrowProduct"/>) and the gradients of 3x3 weights
+    /// (<see cref="Int16GradientPoints"/>).
+    /// </summary>
     public virtual bool MultipliesInIntegers => false;
 
     /// <summary>C = A·B or C += A·B for a number of rows.</summary>

@@ -66,8 +66,9 @@ internal static unsafe class Int16Kernel<L>
     /// <param name="rows">Columns of A, a multiple of the lanes.</param>
     /// <param name="columns">Columns of B, a multiple of the lanes.</param>
     /// <param name="pairs">Rows of pairs.</param>
+    /// <param name="adds">Whether C is added to, not written.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void AddTransposed(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int rows, int columns, int pairs)
+    public static void AddTransposed(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int rows, int columns, int pairs, bool adds = true)
     {
         var factors = new PairStrides(1, strideA, strideB, pairs);
         int width;
@@ -76,7 +77,7 @@ internal static unsafe class Int16Kernel<L>
             width = PanelAt(columns, column);
             int sixes = MatrixKernel<L>.Sixes(rows);
             for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
-                MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds: true);
+                MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds);
         }
     }
 

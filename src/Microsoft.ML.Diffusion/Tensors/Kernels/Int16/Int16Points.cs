@@ -4,7 +4,7 @@ namespace Microsoft.ML.Diffusion;
 
 /// <summary><see cref="RealPoints{L}"/> with products of 16-bit integers: tiles and weights are transformed in float32 and rounded block by block (<see cref="Int16Layout"/>).</summary>
 /// <typeparam name="L">The register, as of <see cref="Int16Kernel{L}"/>.</typeparam>
-internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
+internal readonly unsafe struct Int16Points<L> : IWinogradPoints<L>, IWinogradGradient<L>
     where L : unmanaged, ILanes<L>
 {
     /// <summary>From a number's channels to the next number's: not a power of two apart, or they would fall on the same lines of the cache.</summary>
@@ -75,16 +75,22 @@ internal readonly unsafe struct Int16Points<L> : IWinogradGradient<L>
     public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, L> => RealPoints<L>.Output(m, stride, y, row, pixel, bias, addend, scratch);
 
-    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch) =>
-        RealPoints<L>.InputHalf(d, next, row, count, upper, v, tile, first, channels, stride, scratch);
+    public static nint ScaleFloats(int channels) => 0;
 
-    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scratch) =>
-        RealPoints<L>.OutputGradientHalf(dy, next, row, count, upper, v, tile, first, channels, stride, scratch);
+    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
+    {
+    }
+
+    public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch) =>
+        RealPoints<L>.InputHalf(d, next, row, count, upper, v, tile, first, channels, stride, scales, scratch);
+
+    public static void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch) =>
+        RealPoints<L>.OutputGradientHalf(dy, next, row, count, upper, v, tile, first, channels, stride, scales, scratch);
 
     /// <inheritdoc/>
     /// <remarks>A block of tiles after the other, each where it lies.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Pack(float* v, nint stride, int channels, int tiles)
+    public static void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
     {
         for (int number = 0; number < HalfMatrices; number++, v += stride)
         {

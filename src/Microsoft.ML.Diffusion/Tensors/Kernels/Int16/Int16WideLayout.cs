@@ -148,7 +148,7 @@ internal static unsafe class Int16WideLayout
     /// Two registers of numbers below 2¹⁵, rounded to integers and paired. The sum with 1.5·2²³ is rounded to a whole number, of which it ends with the lowest bits: one instruction, and no other that narrows.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Pair(Vector512<float> first, Vector512<float> second, Vector512<float> scale)
+    public static Vector512<int> Pair(Vector512<float> first, Vector512<float> second, Vector512<float> scale)
     {
         Vector512<float> whole = Vector512.Create(12_582_912f);
         Vector512<int> low = Vector512.FusedMultiplyAdd(first, scale, whole).AsInt32(), high = Vector512.FusedMultiplyAdd(second, scale, whole).AsInt32();
