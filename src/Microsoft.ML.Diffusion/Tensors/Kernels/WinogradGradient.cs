@@ -77,6 +77,7 @@ internal static unsafe class WinogradGradient<L, E, P>
                         dy, dyStride, outputCount, output, count, pixels, xStride, inputs.Count, sums + (once ? 0 : upper) * half * sumStride, sumStride, filled, add: band > 0);
                     for (int d = 0; d < count && once; d++)
                     {
+                        CallKernel(output + d + 1);
                         Transform(sums + (nint)d * inputs.Count, upper > 0);
                         AddKernel(output + d, kernel, null);
                     }
@@ -85,6 +86,7 @@ internal static unsafe class WinogradGradient<L, E, P>
         }
         for (int d = 0; d < outputCount && !once; d++)
         {
+            CallKernel(d + 1);
             Transform(sums + (nint)d * inputs.Count, upper: false);
             Transform(sums + half * sumStride + (nint)d * inputs.Count, upper: true);
             AddKernel(d, kernel, kernel + 9 * (nint)inputs.Count);
@@ -97,6 +99,17 @@ internal static unsafe class WinogradGradient<L, E, P>
             float* to = kernel + (upper && !once ? 9 * (nint)inputs.Count : 0);
             for (int c = 0; c < inputs.Count; c += L.Count)
                 P.WeightGradientHalf(from + c, sumStride, upper, to + c, inputs.Count, room);
+        }
+
+        // Called from memory while the one before is transformed.
+        void CallKernel(int output)
+        {
+            float* from = work.Weight + (nint)(outputs.First + output) * 9 * work.Size.Inputs + inputs.First;
+            for (int k = 0; k < 9 && outputs.First + output < work.Size.Outputs; k++, from += work.Size.Inputs)
+            {
+                for (int c = 0; c < inputs.Count; c += 64 / sizeof(float))
+                    Lanes.Prefetch(from + c);
+            }
         }
 
         void AddKernel(int output, float* one, float* other)
