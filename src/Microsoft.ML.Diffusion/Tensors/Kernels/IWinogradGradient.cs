@@ -21,14 +21,16 @@ internal unsafe interface IWinogradGradient<L>
 
     /// <summary>Floats of what values are multiplied by as they are rounded; 0: by nothing, and nobody has to measure pixels.</summary>
     /// <param name="channels">Columns of the matrices.</param>
-    static abstract nint ScaleFloats(int channels);
+    static virtual nint ScaleFloats(int channels) => 0;
 
     /// <summary>Computes it, from how large the pixels are that are transformed together.</summary>
     /// <param name="size">Of the channels.</param>
     /// <param name="channels">How many.</param>
     /// <param name="ofGradient">Whether they are those of the gradient.</param>
     /// <param name="scales">[<see cref="ScaleFloats"/>], written.</param>
-    static abstract void Scale(TileSize size, int channels, bool ofGradient, float* scales);
+    static virtual void Scale(TileSize size, int channels, bool ofGradient, float* scales)
+    {
+    }
 
     /// <summary>Half of Bᵀ d B of two tiles, some channels.</summary>
     /// <param name="d">The first pixel of the first tile.</param>
@@ -60,14 +62,16 @@ internal unsafe interface IWinogradGradient<L>
     /// <param name="scratch">[<see cref="ScratchRegisters"/>].</param>
     static abstract void OutputGradientHalf(float* dy, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch);
 
-    /// <summary>Makes factors of a half's matrices, once all tiles are transformed.</summary>
+    /// <summary>Makes factors of a half's matrices, once all tiles are transformed; nothing where they are factors as they are transformed.</summary>
     /// <param name="v">The first matrix.</param>
     /// <param name="stride">From one to the next.</param>
     /// <param name="channels">Columns of them.</param>
     /// <param name="tiles">Rows, an even number.</param>
     /// <param name="upper">Whether the second half.</param>
     /// <param name="scales">From <see cref="Scale"/>.</param>
-    static abstract void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales);
+    static virtual void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
+    {
+    }
 
     /// <summary>Σ (A dY Aᵀ) ⊙ (Bᵀ d B) over tiles, one half's sums.</summary>
     /// <param name="dy">The half's matrices of the gradient, [tiles, outputs], after <see cref="Pack"/>.</param>

@@ -59,12 +59,6 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>, IWinogradGra
             MatrixKernel<L>.Multiply(v, inputs, u, m, width, rows, width, inputs, number + 1 < Values ? u + uStride : null);
     }
 
-    public static nint ScaleFloats(int channels) => 0;
-
-    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
-    {
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
@@ -85,10 +79,6 @@ internal readonly unsafe struct RealPoints<L> : IWinogradPoints<L>, IWinogradGra
             OutputGradientHalf(dy + c, row, count, upper, v + c, stride, scratch);
             OutputGradientHalf(dy + next + c, row, count, upper, v + channels + c, stride, scratch);
         }
-    }
-
-    public static void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
-    {
     }
 
     public void SumProducts(float* dy, nint dyStride, int outputs, int first, int count, float* x, nint xStride, int inputs, float* sums, nint sumStride, int tiles, bool add)

@@ -73,12 +73,6 @@ internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinograd
             InputWhole(d, N, row, count, to, 2 * stride);
     }
 
-    public static nint ScaleFloats(int channels) => 0;
-
-    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
-    {
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch)
     {
@@ -192,10 +186,6 @@ internal readonly unsafe partial struct ComplexPoints(PairUnit unit) : IWinograd
             if (addend is not null)
                 addend += row;
         }
-    }
-
-    public static void Pack(float* v, nint stride, int channels, int tiles, bool upper, float* scales)
-    {
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

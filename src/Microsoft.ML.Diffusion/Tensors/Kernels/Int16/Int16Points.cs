@@ -75,12 +75,6 @@ internal readonly unsafe struct Int16Points<L> : IWinogradPoints<L>, IWinogradGr
     public static void Output<E>(float* m, nint stride, E* y, nint row, nint pixel, L bias, E* addend, float* scratch)
         where E : unmanaged, IElement<E, L> => RealPoints<L>.Output(m, stride, y, row, pixel, bias, addend, scratch);
 
-    public static nint ScaleFloats(int channels) => 0;
-
-    public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
-    {
-    }
-
     public static void InputHalf(float* d, nint next, nint row, int count, bool upper, float* v, nint tile, int first, int channels, nint stride, float* scales, float* scratch) =>
         RealPoints<L>.InputHalf(d, next, row, count, upper, v, tile, first, channels, stride, scales, scratch);
 
