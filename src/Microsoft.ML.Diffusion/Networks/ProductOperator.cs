@@ -52,7 +52,14 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     {
         var window = WindowOf(x.Shape);
         if (UnitFor(x) is { } unit)
-            BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, x, x.Joined is null ? NarrowSourceOf(x, window, norm) : null, dy.Narrow), dWeight, dBias);
+        {
+            // What lies in two pieces is read where it lies.
+            BFloat16Rows? source = x.Joined is null ? NarrowSourceOf(x, window, norm) : null;
+            if (Int16NarrowGradient.Takes(unit))
+                Int16NarrowGradient.Add(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow, dWeight, dBias);
+            else
+                BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow), dWeight, dBias);
+        }
         else
             LinearKernel.WeightGradient(window.Outputs, window.Numbers, Outputs, FloatsOf(x), SourceOf(x, window, norm), dy.Floats, dWeight, dBias);
     }

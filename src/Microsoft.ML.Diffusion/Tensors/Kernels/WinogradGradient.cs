@@ -18,8 +18,8 @@ internal static unsafe class WinogradGradient<L, E, P>
 
     private const int Skew = ConvolutionTiles.Skew;
 
-    // Cycles, about: the products of two registers of inputs and two of outputs over a tile, reading and transforming those inputs, through norm and SiLU, and those outputs.
-    private const double ProductCost = 10, InputCost = 15, GradientCost = 8;
+    /// <summary>Of blocks of two registers, for a tile; inputs go through norm and SiLU.</summary>
+    private static readonly GradientCosts s_costs = new(10, 15, 8);
 
     /// <summary>Floats of transformed tiles that a core takes the products of at a time: they stay in its second-level cache beside the sums.</summary>
     private const int ChunkFloats = 150_000;
@@ -37,7 +37,7 @@ internal static unsafe class WinogradGradient<L, E, P>
     public static void Add(P points, in ConvolutionSize size, PixelSource x, E* dy, float* dWeight, float* dBias)
     {
         var work = new GradientWork(points, size, x, dy, dWeight, dBias);
-        DeferredWork.Run(work.Across * work.Down, part => Accumulate(work, work.InputsOf(part % work.Across), work.OutputsOf(part / work.Across)));
+        DeferredWork.Run(work.Grid.Parts, part => Accumulate(work, work.Grid.Inputs(part), work.Grid.Outputs(part)));
     }
 
     /// <summary>The gradient of some inputs' and outputs' weights.</summary>
@@ -293,7 +293,8 @@ internal static unsafe class WinogradGradient<L, E, P>
             ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / TilesAcross / PairedRows * PairedRows));
             ChunkTiles = ChunkBands * TilesAcross;
             ScratchFloats = P.ScratchRegisters * L.Count + PixelSource.Room;
-            (Across, Down) = Divide(Cores.Count, Twos(inputs), Twos(outputs));
+            // As products take them: twos of registers; the last may be one.
+            Grid = new(inputs, outputs, 2 * L.Count, s_costs);
         }
 
         public P Points { get; }
@@ -338,43 +339,13 @@ internal static unsafe class WinogradGradient<L, E, P>
         /// <summary>The same with those of the pixels that are read together.</summary>
         public nint TransformFloats => ScratchFloats + PairedRows * Math.Max(RowWindow.Floats(Size.Width, Inputs), RowWindow.Floats(Size.Width, Outputs));
 
-        /// <summary>Parts of the inputs.</summary>
-        public int Across { get; }
-
-        /// <summary>Parts of the outputs.</summary>
-        public int Down { get; }
+        /// <summary>Parts of the weight.</summary>
+        public WeightGrid Grid { get; }
 
         /// <summary>Channels up to whole registers.</summary>
         private int Inputs { get; }
 
         /// <summary>Channels up to whole registers.</summary>
         private int Outputs { get; }
-
-        public ChannelRange InputsOf(int part) => Part(Inputs, part, Across);
-
-        public ChannelRange OutputsOf(int part) => Part(Outputs, part, Down);
-
-        private static ChannelRange Part(int channels, int part, int parts)
-        {
-            int twos = Twos(channels);
-            return new(twos * part / parts * 2 * L.Count, Math.Min(channels, twos * (part + 1) / parts * 2 * L.Count));
-        }
-
-        /// <summary>Twos of registers, as products take them; the last may be one.</summary>
-        private static int Twos(int channels) => (channels + 2 * L.Count - 1) / (2 * L.Count);
-
-        /// <summary>In how many parts to divide twos of registers of inputs and of outputs.</summary>
-        private static (int Across, int Down) Divide(int cores, int inputs, int outputs)
-        {
-            var (best, least) = ((1, 1), double.PositiveInfinity);
-            for (int across = 1; across <= Math.Min(cores, inputs); across++)
-            {
-                int down = Math.Min(cores / across, outputs), wide = (inputs + across - 1) / across, high = (outputs + down - 1) / down;
-                double cost = ProductCost * wide * high + InputCost * wide + GradientCost * high;
-                if (cost < least)
-                    (best, least) = ((across, down), cost);
-            }
-            return best;
-        }
     }
 }

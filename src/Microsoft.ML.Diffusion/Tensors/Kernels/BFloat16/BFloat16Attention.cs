@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.Diffusion;
 
@@ -45,7 +46,7 @@ internal static unsafe class BFloat16Attention
         for (int channel = 0; channel < d; channel += Block)
             BFloat16Layout.TurnedBlock(v + channel, size.Row, t, values + (nint)channel * t);
 
-        float* sums = stackalloc float[Block];
+        float* sums = stackalloc float[Block], largest = stackalloc float[Block];
         nint* offsets = stackalloc nint[Math.Max(t, d) / MatrixUnit.Depth];
         FillOffsets(offsets, Math.Max(t, d), MatrixUnit.Depth);
         unit.Begin();
@@ -53,11 +54,9 @@ internal static unsafe class BFloat16Attention
         {
             Multiply(unit, q + (nint)first * size.Row, size.Row, keys, t, d, offsets, products, t);
             for (int i = 0; i < Block; i++)
-            {
-                (float max, sums[i]) = Softmax(products + (nint)i * t, t, size.Scale, weights + (nint)i * t);
-                if (normalizers is not null)
-                    normalizers[((nint)image * size.Heads + head) * t + first + i] = max + MathF.Log(sums[i]);
-            }
+                (largest[i], sums[i]) = Softmax(products + (nint)i * t, t, size.Scale, weights + (nint)i * t);
+            for (int i = 0; i < Block && normalizers is not null; i += Vector512<float>.Count)
+                (Vector512.Load(largest + i) + Vector512.Log(Vector512.Load(sums + i))).Store(normalizers + ((nint)image * size.Heads + head) * t + first + i);
             Multiply(unit, weights, t, values, d, t, offsets, mixed, d);
             for (int i = 0; i < Block; i++)
                 Scale(mixed + (nint)i * d, d, 1 / sums[i], y + (((nint)image * t + first + i) * size.Heads + head) * d);

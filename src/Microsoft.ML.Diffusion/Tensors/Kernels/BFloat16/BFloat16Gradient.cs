@@ -8,10 +8,8 @@ namespace Microsoft.ML.Diffusion;
 /// </summary>
 internal sealed unsafe class BFloat16Gradient
 {
-    // Cycles, about: a product of 32 by 32 numbers for a pixel and a tap, laying out 32 numbers of x through norm and SiLU, and of dy.
-    private const double ProductCost = 2.6;
-    private const double InputCost = 40;
-    private const double GradientCost = 15;
+    // Of blocks of 32 channels, for a pixel: the products of a tap, and laying out dy, of each part of it.
+    private const double ProductCost = 2.6, InputCost = 40, GradientCost = 15;
 
     private readonly MatrixUnit _unit;
     private readonly GradientPieces _pieces;
@@ -37,15 +35,8 @@ internal sealed unsafe class BFloat16Gradient
     private static void Add(MatrixUnit unit, GradientPieces pieces, float* dWeight, float* dBias, Action? then)
     {
         var gradient = new BFloat16Gradient(unit, pieces, dWeight, dBias);
-        int inputs = pieces.Size.Inputs / MatrixUnit.Depth, outputs = pieces.Size.Outputs / MatrixUnit.Side;
-        var (across, down) = Divide(Cores.Count, inputs, outputs, pieces.Size.Taps, pieces.Parts);
-        DeferredWork.Run(across * down, part =>
-        {
-            var (column, row) = (part % across, part / across);
-            gradient.Accumulate(
-                new(inputs * column / across * MatrixUnit.Depth, inputs * (column + 1) / across * MatrixUnit.Depth),
-                new(outputs * row / down * MatrixUnit.Side, outputs * (row + 1) / down * MatrixUnit.Side));
-        }, then);
+        var grid = new WeightGrid(pieces.Size.Inputs, pieces.Size.Outputs, MatrixUnit.Side, new(ProductCost * pieces.Size.Taps, InputCost, GradientCost * pieces.Parts));
+        DeferredWork.Run(grid.Parts, part => gradient.Accumulate(grid.Inputs(part), grid.Outputs(part)), then);
     }
 
     /// <summary>The same of a convolution that doubles its images.</summary>
@@ -60,20 +51,6 @@ internal sealed unsafe class BFloat16Gradient
         new Span<float>(sums, outputs * DoubledTaps.Count * inputs).Clear();
         Add(unit, pieces, sums, dBias, () =>
             Cores.Run(outputs, output => DoubledTaps.AddGradient(sums + (nint)output * DoubledTaps.Count * inputs, inputs, dWeight + (nint)output * 9 * inputs)));
-    }
-
-    /// <summary>In how many parts to divide inputs and outputs.</summary>
-    private static (int Inputs, int Outputs) Divide(int cores, int inputs, int outputs, int taps, int parts)
-    {
-        var (best, least) = ((1, 1), double.PositiveInfinity);
-        for (int across = 1; across <= Math.Min(cores, inputs); across++)
-        {
-            int down = Math.Min(cores / across, outputs), wide = (inputs + across - 1) / across, high = (outputs + down - 1) / down;
-            double cost = ProductCost * taps * wide * high + InputCost * wide + GradientCost * parts * high;
-            if (cost < least)
-                (best, least) = ((across, down), cost);
-        }
-        return best;
     }
 
     /// <summary>Some inputs and outputs of the weight, all taps, over all pieces.</summary>

@@ -2,15 +2,6 @@ using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Diffusion;
 
-/// <summary>Channels from one up to another.</summary>
-/// <param name="First">The first; a multiple of 32.</param>
-/// <param name="End">The one after the last; a multiple of 32.</param>
-internal readonly record struct ChannelRange(int First, int End)
-{
-    /// <summary>How many.</summary>
-    public int Count => End - First;
-}
-
 /// <summary>A batch in pieces for <see cref="BFloat16Gradient"/>: the gradient by its transpose, the input in pairs of pixels, shifted for each tap.</summary>
 /// <param name="size">The weight's sizes.</param>
 /// <param name="positions">Pixels of a piece, with zeros among them; zeros follow up to a multiple of 32.</param>
@@ -61,44 +52,6 @@ internal abstract unsafe class GradientPieces(WeightSize size, int positions)
     /// <param name="columns">Their number.</param>
     /// <param name="to">[columns, 2], written.</param>
     protected static void WritePair(ushort* first, ushort* second, int columns, ushort* to) => BFloat16Layout.PairBlocks(first, second, columns, to, 2 * MatrixUnit.Side);
-
-    /// <summary>Adds rows to sums.</summary>
-    /// <param name="rows">[count, stride].</param>
-    /// <param name="count">Rows.</param>
-    /// <param name="columns">Of each, as many are added; a multiple of 32.</param>
-    /// <param name="stride">From a row to the next.</param>
-    /// <param name="sums">[columns], added to.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    protected static void AddRows(ushort* rows, int count, int columns, int stride, float* sums)
-    {
-        for (int c = 0; c < columns; c += 2 * Lanes512.Count)
-        {
-            // Four sums: each addition waits for the one before.
-            var (even0, even1) = NarrowElement.Ordered(sums + c);
-            Lanes512 odd0 = default, odd1 = default;
-            var from = (NarrowElement*)rows + c;
-            int row = 0;
-            for (; row + 1 < count; row += 2, from += 2 * stride)
-            {
-                // As many rows further on lie those that are laid out next.
-                Lanes.Prefetch(from + (nint)count * stride);
-                Lanes.Prefetch(from + (nint)(count + 1) * stride);
-                var (a0, a1) = NarrowElement.LoadTwo(from);
-                var (b0, b1) = NarrowElement.LoadTwo(from + stride);
-                even0 += a0;
-                even1 += a1;
-                odd0 += b0;
-                odd1 += b1;
-            }
-            if (row < count)
-            {
-                var (a0, a1) = NarrowElement.LoadTwo(from);
-                even0 += a0;
-                even1 += a1;
-            }
-            NarrowElement.StoreOrdered(even0 + odd0, even1 + odd1, sums + c);
-        }
-    }
 }
 
 /// <summary>
@@ -207,7 +160,7 @@ internal sealed unsafe class ConvolutionPieces(ConvolutionSize size, BFloat16Sou
                 int pixel = _scale * size.Outputs;
                 ushort* slope = dy + (row * _scale * size.Width + part % 2) * size.Outputs + channels.First;
                 if (sums is not null)
-                    AddRows(slope, size.Width, count, pixel, sums);
+                    SumKernel.AddRows((NarrowElement*)slope, size.Width, count, pixel, sums);
                 for (int column = 0; column < _pitch; column += 2, slope += 2 * pixel, next += 2 * count)
                     WritePair(column < size.Width ? slope : zeros, column + 1 < size.Width ? slope + pixel : zeros, count, next);
             }
@@ -310,7 +263,7 @@ internal sealed unsafe class ProductPieces(nint rows, int inputs, int outputs, I
         ushort* zeros = (ushort*)room, pairs = zeros + channels.Count, slope = dy + first * outputs + channels.First;
         new Span<ushort>(zeros, channels.Count).Clear();
         if (sums is not null)
-            AddRows(slope, count, channels.Count, outputs, sums);
+            SumKernel.AddRows((NarrowElement*)slope, count, channels.Count, outputs, sums);
         ushort* next = pairs;
         for (int row = 0; row < Pixels; row += 2, slope += 2 * outputs, next += 2 * channels.Count)
             WritePair(row < count ? slope : zeros, row + 1 < count ? slope + outputs : zeros, channels.Count, next);

@@ -15,8 +15,8 @@ internal abstract unsafe class PairUnit : MatrixUnit
     public virtual bool ConvolvesInIntegers => false;
 
     /// <summary>
-    /// Whether integers multiply so much more quickly that other products are worth rounding too: 1x1 and strided convolutions (<see cref="Int16NarrowProduct"/>) and the gradients of 3x3 weights
-    /// (<see cref="Int16GradientPoints"/>).
+    /// Whether integers multiply so much more quickly that other products are worth rounding too: 1x1 and strided convolutions (<see cref="Int16NarrowProduct"/>), the gradients of their weights
+    /// (<see cref="Int16NarrowGradient"/>) and of 3x3 weights (<see cref="Int16GradientPoints"/>).
     /// </summary>
     public virtual bool MultipliesInIntegers => false;
 

@@ -7,8 +7,8 @@ namespace Microsoft.ML.Diffusion;
 /// <summary>
 /// The way back to the weights of <see cref="RealPoints{L}"/> with products of 16-bit integers, in registers of 512 bits. A value is rounded as it is computed: what a channel's values at a point can be at
 /// most is known from its pixels (<see cref="TileSize"/>). As a vector over tiles they are at most as long as the pixels, times the length of the point's coefficients (Cauchy-Schwarz), and none is
-/// larger than the largest pixel, times the sum of the coefficients. Sums of products of two such vectors stay within 2³¹, and all numbers below 2¹⁴, so that <see cref="VnniCode"/> may add two of them.
-/// Pixels that vary freely leave their values 10 to 11 bits, which is enough: a weight's gradient is more accurate than with the 46 products of bfloat16 of <see cref="ComplexPoints"/>.
+/// larger than the largest pixel, times the sum of the coefficients: the point's <see cref="Int16Scale"/>. Pixels that vary freely leave their values 10 to 11 bits, which is enough: a weight's gradient is
+/// more accurate than with the 46 products of bfloat16 of <see cref="ComplexPoints"/>.
 /// </summary>
 internal readonly unsafe struct Int16GradientPoints : IWinogradGradient<Lanes512>
 {
@@ -18,12 +18,6 @@ internal readonly unsafe struct Int16GradientPoints : IWinogradGradient<Lanes512
 
     /// <summary>Points that differ by more than a sign: 0, a, b, infinity.</summary>
     private const int Kinds = 4;
-
-    /// <summary>The longest vector: somewhat below √2³¹, for what rounding may add.</summary>
-    private const float Longest = 46_000;
-
-    /// <summary>The largest number: 2¹⁴, less the same.</summary>
-    private const float Largest = 16_382;
 
     /// <summary>What the points' values are made of: of pixels, and of a gradient.</summary>
     private static readonly Coefficients s_ofInput = new(
@@ -50,21 +44,13 @@ internal readonly unsafe struct Int16GradientPoints : IWinogradGradient<Lanes512
     public static void Scale(TileSize size, int channels, bool ofGradient, float* scales)
     {
         Coefficients coefficients = ofGradient ? s_ofGradient : s_ofInput;
-        // So that nothing divides by zero; squares of smaller pixels would lose their digits.
-        Vector512<float> least = Vector512.Create(1e-18f);
         for (int row = 0; row < Kinds; row++)
         {
             for (int column = 0; column < Kinds; column++, scales += channels)
             {
-                Vector512<float> longest = Vector512.Create(Longest / (coefficients.Lengths[row] * coefficients.Lengths[column]));
-                Vector512<float> largest = Vector512.Create(Largest / (coefficients.Sums[row] * coefficients.Sums[column]));
+                float length = coefficients.Lengths[row] * coefficients.Lengths[column], sum = coefficients.Sums[row] * coefficients.Sums[column];
                 for (int c = 0; c < channels; c += N)
-                {
-                    Vector512<float> squares = Vector512.Load(size.Squares + c);
-                    Vector512<float> scale = Vector512.Min(longest / Vector512.Max(Vector512.Sqrt(squares), least), largest / Vector512.Max(Vector512.Load(size.Largest + c), least));
-                    // No number where the squares are none.
-                    (scale + (squares - squares)).Store(scales + c);
-                }
+                    Int16Scale.Of(Vector512.Load(size.Squares + c), Vector512.Load(size.Largest + c), length, sum).Store(scales + c);
             }
         }
     }
