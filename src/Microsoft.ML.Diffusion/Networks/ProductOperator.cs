@@ -37,7 +37,7 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
         if (UnitFor(x) is { } unit)
         {
             Multiply(
-                unit, window.Outputs, window.Numbers, Outputs, NarrowOf(x), NarrowSourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Narrow, y.Narrow, moments);
+                unit, window.Outputs, window.Numbers, Outputs, x, NarrowSourceOf(x, window, norm), layer.Weight, transposed: false, layer.Bias, addend.Narrow, y.Narrow, moments);
         }
         else
         {
@@ -53,8 +53,7 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
         var window = WindowOf(x.Shape);
         if (UnitFor(x) is { } unit)
         {
-            // What lies in two pieces is read where it lies.
-            BFloat16Rows? source = x.Joined is null ? NarrowSourceOf(x, window, norm) : null;
+            BFloat16Rows? source = NarrowSourceOf(x, window, norm);
             if (Int16NarrowGradient.Takes(unit))
                 Int16NarrowGradient.Add(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow, dWeight, dBias);
             else
@@ -92,23 +91,23 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     private void WindowGradient(WindowSize window, float* weight, ImageMemory dy, void* windows)
     {
         if (UnitFor(dy) is { } unit)
-            Multiply(unit, window.Outputs, Outputs, window.Numbers, dy.Narrow, null, weight, transposed: true, null, null, (ushort*)windows, default);
+            Multiply(unit, window.Outputs, Outputs, window.Numbers, dy, null, weight, transposed: true, null, null, (ushort*)windows, default);
         else
             LinearKernel.Apply(window.Outputs, Outputs, window.Numbers, dy.Floats, null, weight, transposed: true, null, null, (float*)windows);
     }
 
     private static void Multiply(
-        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments)
+        MatrixUnit unit, nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments)
     {
         if (Int16NarrowProduct.Takes(unit, outputs))
             Int16NarrowProduct.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+        else if (x.Joined is null)
+            BFloat16Product.Apply(unit, rows, inputs, outputs, x.Narrow, source, weight, transposed, bias, addend, y, moments);
         else
-            BFloat16Product.Apply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
+            BFloat16Product.Apply(unit, rows, inputs, outputs, null, source ?? new BFloat16JoinedRows(x), weight, transposed, bias, addend, y, moments);
     }
 
     private static float* FloatsOf(ImageMemory x) => x.Joined is null ? x.Floats : null;
-
-    private static ushort* NarrowOf(ImageMemory x) => x.Joined is null ? x.Narrow : null;
 
     private WindowSize WindowOf(ImageShape x) => new(x.Images, x.Height, x.Width, x.Channels, kernel, stride, before, after);
 
@@ -125,8 +124,6 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     {
         if (norm is not null)
             return new BFloat16NormRows(norm);
-        if (window.IsPointwise)
-            return x.Joined is null ? null : new BFloat16JoinedRows(x);
-        return new BFloat16WindowRows(x.Narrow, window);
+        return window.IsPointwise ? null : new BFloat16WindowRows(x.Narrow, window);
     }
 }

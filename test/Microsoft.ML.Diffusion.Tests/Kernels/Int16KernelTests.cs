@@ -88,7 +88,7 @@ public sealed unsafe class Int16NarrowProductTests
         ushort[] narrow = BFloat16KernelTests.Narrow(x)!;
         fixed (ushort* px = narrow, pa = BFloat16KernelTests.Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            Int16NarrowProduct.Apply(rows, inputs, outputs, source ? null : px, source ? new NarrowArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
+            Int16NarrowProduct.Apply(rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new NarrowArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 

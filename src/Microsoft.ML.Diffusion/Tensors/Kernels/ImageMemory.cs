@@ -134,6 +134,12 @@ internal readonly unsafe struct ChannelRun<E>(E* first, int stride, int count)
 
     /// <summary>How many channels.</summary>
     public int Count => count;
+
+    /// <summary>Those of a pixel, counted from the first.</summary>
+    public E* Row(int pixel) => first + (nint)pixel * stride;
+
+    /// <summary>The same of the pixels from one on.</summary>
+    public ChannelRun<E> From(int pixel) => new(Row(pixel), stride, count);
 }
 
 /// <summary>What the images of a batch are told: a row of numbers for each, or one for all.</summary>

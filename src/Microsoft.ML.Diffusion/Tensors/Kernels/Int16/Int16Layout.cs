@@ -51,26 +51,25 @@ internal static unsafe class Int16Layout
             // What is left with some of those before, once more.
             int first = Math.Min(row, rows - Together);
             if (wide)
-                Int16WideLayout.FourRows((WideElement<Lanes512>*)from + first * stride, stride, count, to + first * toStride, toStride);
+                Int16WideLayout.FourRows<WideElement<Lanes512>>(new((WideElement<Lanes512>*)from + first * stride, (int)stride, count), default, to + first * toStride, toStride);
             else
                 FourRows(from + first * stride, stride, count, to + first * toStride, toStride);
         }
     }
 
     /// <summary>The same of bfloat16, their neighbours paired; in registers of 512 bits, where there are such (<see cref="Int16WideLayout.IsQuicker"/>).</summary>
-    /// <param name="from">[rows, count].</param>
-    /// <param name="stride">From a row to the next.</param>
+    /// <param name="first">The first numbers of the first row, a multiple of 32.</param>
+    /// <param name="second">The others; as many, or none: together at most <see cref="Block"/>.</param>
     /// <param name="rows">At least 4.</param>
-    /// <param name="count">A multiple of 32, at most <see cref="Block"/>.</param>
     /// <param name="to">[rows, count/2 + 2], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows(ushort* from, nint stride, int rows, int count, int* to, nint toStride)
+    public static void Rows(ChannelRun<NarrowElement> first, ChannelRun<NarrowElement> second, int rows, int* to, nint toStride)
     {
-        for (int row = 0; row < rows; row += Together)
+        for (int i = 0; i < rows; i += Together)
         {
-            int first = Math.Min(row, rows - Together);
-            Int16WideLayout.FourRows((NarrowElement*)from + first * stride, stride, count, to + first * toStride, toStride);
+            int row = Math.Min(i, rows - Together);
+            Int16WideLayout.FourRows(first.From(row), second.From(row), to + row * toStride, toStride);
         }
     }
 

@@ -21,7 +21,7 @@ internal static unsafe class Int16NarrowProduct
     /// <param name="rows">Their number; even, at least 4.</param>
     /// <param name="inputs">Columns of x, a multiple of 32.</param>
     /// <param name="outputs">Columns of y, a multiple of 32.</param>
-    /// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
+    /// <param name="x">[rows, inputs]; not read where there is a <paramref name="source"/>.</param>
     /// <param name="source">Computes x; or null.</param>
     /// <param name="weight">[outputs, inputs]; transposed: [inputs, outputs].</param>
     /// <param name="transposed">Whether it lies the other way.</param>
@@ -30,7 +30,7 @@ internal static unsafe class Int16NarrowProduct
     /// <param name="y">[rows, outputs], written.</param>
     /// <param name="moments">Lines that divide <see cref="LinearKernel.Line"/>, filled where they are wanted.</param>
     public static void Apply(
-        nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
+        nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y, MomentLines moments = default)
     {
         float* panels = Pack(inputs, outputs, weight, transposed);
         int chunks = (int)Math.Max(1, rows / Chunk);
@@ -44,13 +44,15 @@ internal static unsafe class Int16NarrowProduct
             float* room = (float*)(targets + count);
             for (int row = 0; row < count; row++)
                 targets[row] = row;
-            ushort* from = x + first * inputs;
             if (source is not null)
             {
-                from = (ushort*)room;
-                source.Read(first, count, from);
+                source.Read(first, count, (ushort*)room);
+                Round(new(room, new(1, 1, count, inputs, IsNarrow: true)), 0, count, integers, room + count * inputs / 2);
             }
-            Round(from, inputs, count, integers, room + count * inputs / 2);
+            else
+            {
+                Round(x, first, count, integers, room);
+            }
             var to = new ProductRows(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs);
             for (int column = 0; column < outputs; column += Panel)
             {
@@ -81,20 +83,27 @@ internal static unsafe class Int16NarrowProduct
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Round(ushort* x, int inputs, int rows, int* to, float* room)
+    private static void Round(ImageMemory x, nint first, int rows, int* to, float* room)
     {
+        int inputs = x.Shape.Channels;
         nint words = Int16Layout.Words(inputs);
-        for (int first = 0; first < inputs; first += Int16Layout.Block, to += Int16Layout.Start(Int16Layout.Block))
+        for (int c = 0; c < inputs; c += Int16Layout.Block, to += Int16Layout.Start(Int16Layout.Block))
         {
-            int count = Math.Min(Int16Layout.Block, inputs - first);
+            ChannelRange block = new(c, Math.Min(inputs, c + Int16Layout.Block));
+            // Joined channels lie in two pieces, which may meet in a block.
+            var left = x.Run<NarrowElement>(first, block);
+            var right = left.Count < block.Count ? x.Run<NarrowElement>(first, block with { First = c + left.Count }) : default;
             if (Int16WideLayout.IsQuicker)
             {
-                Int16Layout.Rows(x + first, inputs, rows, count, to, words);
+                Int16Layout.Rows(left, right, rows, to, words);
                 continue;
             }
             for (int row = 0; row < rows; row++)
-                NarrowElement.Read((NarrowElement*)x + (nint)row * inputs + first, count, room + (nint)row * count);
-            Int16Layout.Rows(room, count, rows, count, to, words);
+            {
+                NarrowElement.Read(left.Row(row), left.Count, room + row * block.Count);
+                NarrowElement.Read(right.Row(row), right.Count, room + row * block.Count + left.Count);
+            }
+            Int16Layout.Rows(room, block.Count, rows, block.Count, to, words);
         }
     }
 }

@@ -31,39 +31,45 @@ internal static unsafe class Int16WideLayout
         return (first, first + N);
     }
 
-    /// <summary>A block of four rows. Those of bfloat16 are paired as neighbours.</summary>
-    /// <param name="from">[4, count].</param>
-    /// <param name="stride">From a row to the next.</param>
-    /// <param name="count">As <see cref="Takes"/> says.</param>
+    /// <summary>A block of four rows, of numbers that lie together or in two pieces. Those of bfloat16 are paired as neighbours.</summary>
+    /// <param name="first">The first numbers of the first row; as many as <see cref="Takes"/> says.</param>
+    /// <param name="second">The others; as many, or none.</param>
     /// <param name="to">[4, count/2 + 2], written.</param>
     /// <param name="toStride">From a row to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FourRows<E>(E* from, nint stride, int count, int* to, nint toStride)
+    public static void FourRows<E>(ChannelRun<E> first, ChannelRun<E> second, int* to, nint toStride)
         where E : unmanaged, IElement<E, Lanes512>
     {
-        E* from1 = from + stride, from2 = from1 + stride, from3 = from2 + stride;
         Vector512<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
         Vector512<uint> most0 = default, most1 = default, most2 = default, most3 = default;
-        for (int i = 0; i < count; i += Together)
+        for (int i = 0; i < first.Count; i += Together)
         {
-            Measure(from + i, ref sum0, ref most0);
-            Measure(from1 + i, ref sum1, ref most1);
-            Measure(from2 + i, ref sum2, ref most2);
-            Measure(from3 + i, ref sum3, ref most3);
+            Measure(first.Row(0) + i, ref sum0, ref most0);
+            Measure(first.Row(1) + i, ref sum1, ref most1);
+            Measure(first.Row(2) + i, ref sum2, ref most2);
+            Measure(first.Row(3) + i, ref sum3, ref most3);
+        }
+        for (int i = 0; i < second.Count; i += Together)
+        {
+            Measure(second.Row(0) + i, ref sum0, ref most0);
+            Measure(second.Row(1) + i, ref sum1, ref most1);
+            Measure(second.Row(2) + i, ref sum2, ref most2);
+            Measure(second.Row(3) + i, ref sum3, ref most3);
         }
         var (scales, powers) = Int16Layout.PowersForRows(
             Int16Layout.EachSum(Halved(sum0), Halved(sum1), Halved(sum2), Halved(sum3)),
             EachLargest(Larger(most0), Larger(most1), Larger(most2), Larger(most3)));
         int* to1 = to + toStride, to2 = to1 + toStride, to3 = to2 + toStride;
-        Vector256<int> parts0 = Round(from, count, scales.GetElement(0), powers.GetElement(0), to), parts1 = Round(from1, count, scales.GetElement(1), powers.GetElement(1), to1);
-        Vector256<int> parts2 = Round(from2, count, scales.GetElement(2), powers.GetElement(2), to2), parts3 = Round(from3, count, scales.GetElement(3), powers.GetElement(3), to3);
+        Vector256<int> parts0 = Round(first, second, 0, scales.GetElement(0), to), parts1 = Round(first, second, 1, scales.GetElement(1), to1);
+        Vector256<int> parts2 = Round(first, second, 2, scales.GetElement(2), to2), parts3 = Round(first, second, 3, scales.GetElement(3), to3);
         Vector256<int> sums = Avx2.HorizontalAdd(Avx2.HorizontalAdd(parts0, parts1), Avx2.HorizontalAdd(parts2, parts3));
         Vector128<int> own = -(sums.GetLower() + sums.GetUpper());
-        nint place = count / 2 + 1;
-        to[place] = own.GetElement(0);
-        to1[place] = own.GetElement(1);
-        to2[place] = own.GetElement(2);
-        to3[place] = own.GetElement(3);
+        nint place = (first.Count + second.Count) / 2;
+        for (int row = 0; row < 4; row++, to += toStride)
+        {
+            ((float*)to)[place] = powers.GetElement(row);
+            to[place + 1] = own.GetElement(row);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -125,23 +131,29 @@ internal static unsafe class Int16WideLayout
         own.Store(to + width);
     }
 
-    /// <summary>One row.</summary>
+    /// <summary>The numbers of one row.</summary>
     /// <returns>Its own sum without its sign, in eight parts.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Round<E>(E* from, int count, float scale, float power, int* to)
+    private static Vector256<int> Round<E>(ChannelRun<E> first, ChannelRun<E> second, int row, float scale, int* to)
         where E : unmanaged, IElement<E, Lanes512>
     {
-        *(float*)(to + count / 2) = power;
         Vector512<float> scales = Vector512.Create(scale);
         Vector512<int> parts = default;
-        for (int i = 0; i < count; i += Together, to += N)
-        {
-            var (first, second) = E.LoadTwo(from + i);
-            Vector512<int> pairs = Pair(first.Value, second.Value, scales);
-            pairs.Store(to);
-            parts += Avx512BW.MultiplyAddAdjacent(pairs.AsInt16(), (pairs.AsUInt64() >> 32).AsInt16());
-        }
+        for (int i = 0; i < first.Count; i += Together, to += N)
+            parts += Round(first.Row(row) + i, scales, to);
+        for (int i = 0; i < second.Count; i += Together, to += N)
+            parts += Round(second.Row(row) + i, scales, to);
         return parts.GetLower() + parts.GetUpper();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Round<E>(E* from, Vector512<float> scale, int* to)
+        where E : unmanaged, IElement<E, Lanes512>
+    {
+        var (first, second) = E.LoadTwo(from);
+        Vector512<int> pairs = Pair(first.Value, second.Value, scale);
+        pairs.Store(to);
+        return Avx512BW.MultiplyAddAdjacent(pairs.AsInt16(), (pairs.AsUInt64() >> 32).AsInt16());
     }
 
     /// <summary>
