@@ -62,6 +62,27 @@ public sealed unsafe class Int16NarrowProductTests
     }
 
     [TestMethod]
+    [DataRow(32, 64)]
+    [DataRow(64, 64)]       // both in one block
+    [DataRow(128, 64)]      // a block of its own
+    [DataRow(160, 128)]     // a whole block, a shared one and a part
+    public void JoinedChannelsGiveTheSameBitsAsThoseThatLieTogether(int left, int right)
+    {
+        const int rows = 98, outputs = 64;
+        int inputs = left + right;
+        float[] x = Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
+        ushort[] narrow = BFloat16KernelTests.Narrow(x)!, a = [.. narrow.Where((_, i) => i % inputs < left)], b = [.. narrow.Where((_, i) => i % inputs >= left)], y = new ushort[rows * outputs];
+        KernelData.Poison(100_000);
+        fixed (ushort* pa = a, pb = b, py = y)
+        fixed (float* pw = weight)
+        {
+            ImageMemory joined = ImageMemory.Join(new(pa, new(1, 1, rows, left, IsNarrow: true)), new(pb, new(1, 1, rows, right, IsNarrow: true)));
+            Int16NarrowProduct.Apply(rows, inputs, outputs, joined, null, pw, transposed: false, null, null, py);
+        }
+        CollectionAssert.AreEqual(Multiply(rows, inputs, outputs, x, false, weight, false, null, null), y.Select(WrittenOutUnit.Widen).ToArray());
+    }
+
+    [TestMethod]
     public void SmallWholeNumbersGiveTheirProductsToTheBit()
     {
         const int rows = 100, inputs = 160, outputs = 64;
@@ -124,8 +145,9 @@ public sealed unsafe class VnniUnitTests
                     var strides = new PairStrides(1, 16, width, count / 2);
                     fixed (float* c = got, d = want)
                     {
-                        adds.Multiply(strides, six, two, a, b, c, width, add);
-                        multiplies.Multiply(strides, six, two, a, b, d, width, add);
+                        Int16Block block = VnniUnit.BlockOf(strides, b, width, add);
+                        adds.Multiply(&block, six, two, a, strides.Own, c);
+                        multiplies.Multiply(&block, six, two, a, strides.Own, d);
                     }
                     CollectionAssert.AreEqual(want, got, $"{count} numbers, six rows: {six}, two registers: {two}, added: {add}");
                     CollectionAssert.AreNotEqual(before, got);

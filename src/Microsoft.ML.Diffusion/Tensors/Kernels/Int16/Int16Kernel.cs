@@ -30,28 +30,19 @@ internal static unsafe class Int16Kernel<L>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(int* a, int* b, float* c, int strideC, int rows, int columns, int k, int* next = null)
     {
-        const int line = 64 / sizeof(int);
         nint words = Int16Layout.Words(k);
-        // As much of it with every block of rows, so that it is there at the end.
-        nint ahead = next is null ? 0 : (words * columns * 6 / rows / ((columns + 2 * L.Count - 1) / (2 * L.Count)) + line) & -line;
-        int* end = next + words * columns;
+        int blocks = (rows + 5) / 6 * ((columns + 2 * L.Count - 1) / (2 * L.Count)) * ((k + Int16Layout.Block - 1) / Int16Layout.Block);
+        var ahead = new CalledAhead(next, next is null ? 0 : words * columns, blocks);
         int width;
         for (int column = 0; column < columns; column += width)
         {
             width = PanelAt(columns, column);
             int* panel = b + column * words;
-            int sixes = MatrixKernel<L>.Sixes(rows);
-            for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
+            for (int first = 0; first < k; first += Int16Layout.Block)
             {
-                float* to = c + (nint)row * strideC + column;
-                for (int first = 0; first < k; first += Int16Layout.Block)
-                {
-                    nint start = Int16Layout.Start(first);
-                    var factors = new PairStrides(words, 1, width, Math.Min(Int16Layout.Block, k - first) / 2);
-                    MultiplyBlock(factors, row < sixes, width, a + row * words + start, panel + start * width, to, strideC, adds: first > 0);
-                }
-                for (int* last = next + ahead; next < last && next < end; next += line)
-                    Lanes.Prefetch(next);
+                nint start = Int16Layout.Start(first);
+                var factors = new PairStrides(words, 1, width, Math.Min(Int16Layout.Block, k - first) / 2);
+                MultiplyRows(factors, width, a + start, panel + start * width, c + column, strideC, rows, adds: first > 0, ref ahead);
             }
         }
     }
@@ -71,32 +62,70 @@ internal static unsafe class Int16Kernel<L>
     public static void AddTransposed(int* a, nint strideA, int* b, nint strideB, float* c, int strideC, int rows, int columns, int pairs, bool adds = true)
     {
         var factors = new PairStrides(1, strideA, strideB, pairs);
+        CalledAhead nothing = default;
         int width;
         for (int column = 0; column < columns; column += width)
         {
             width = PanelAt(columns, column);
-            int sixes = MatrixKernel<L>.Sixes(rows);
-            for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
-                MultiplyBlock(factors, row < sixes, width, a + row, b + column, c + (nint)row * strideC + column, strideC, adds);
+            MultiplyRows(factors, width, a, b + column, c + column, strideC, rows, adds, ref nothing);
         }
     }
 
+    /// <summary>The product of all rows and a panel's columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void MultiplyBlock(in PairStrides factors, bool six, int width, int* a, int* b, float* c, int strideC, bool adds)
+    private static void MultiplyRows(in PairStrides factors, int width, int* a, int* b, float* c, int strideC, int rows, bool adds, ref CalledAhead ahead)
     {
-        if (L.Count == Lanes256.Count)
+        int sixes = MatrixKernel<L>.Sixes(rows);
+        bool two = width == 2 * L.Count;
+        VnniUnit? unit = L.Count == Lanes512.Count ? VnniUnit.OfThisProcessor : null;
+        Int16Block block = unit is null ? default : VnniUnit.BlockOf(factors, b, strideC, adds);
+        for (int row = 0; row < rows; row += row < sixes ? 6 : 4)
         {
-            Int16Blocks.Multiply(factors, six, width == 2 * L.Count, a, b, c, strideC, adds);
-        }
-        else if (VnniUnit.OfThisProcessor is { } unit)
-        {
-            unit.Multiply(factors, six, width == 2 * L.Count, a, b, c, strideC, adds);
-        }
-        else
-        {
+            int* left = a + row * factors.Row;
+            float* to = c + (nint)row * strideC;
+            ahead.Call();
+            if (unit is not null)
+            {
+                unit.Multiply(&block, row < sixes, two, left, factors.Own, to);
+                continue;
+            }
+            if (L.Count == Lanes256.Count)
+            {
+                Int16Blocks.Multiply(factors, row < sixes, two, left, b, to, strideC, adds);
+                continue;
+            }
             for (int half = 0; half < width; half += L.Count)
-                Int16Blocks.Multiply(factors, six, true, a, b + half, c + half, strideC, adds);
+                Int16Blocks.Multiply(factors, row < sixes, true, left, b + half, to + half, strideC, adds);
         }
+    }
+}
+
+/// <summary>Memory that is called while something else is computed, a part with each block of it.</summary>
+internal unsafe struct CalledAhead
+{
+    private const int Line = KernelMemory.Alignment / sizeof(int);
+
+    private readonly int* _end;
+    private readonly nint _each;
+    private int* _next;
+
+    /// <summary>Nothing is called yet.</summary>
+    /// <param name="first">The first number.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="blocks">With so many blocks all are called.</param>
+    public CalledAhead(int* first, nint count, int blocks)
+    {
+        _next = first;
+        _end = first + count;
+        _each = (count / blocks + Line) & -Line;
+    }
+
+    /// <summary>Calls the next part.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Call()
+    {
+        for (int* last = _next + _each; _next < last && _next < _end; _next += Line)
+            Lanes.Prefetch(_next);
     }
 }
 
@@ -114,4 +143,7 @@ internal readonly struct PairStrides(nint row, nint step, nint right, int pairs)
     public nint Right { get; } = right;
 
     public int Pairs { get; } = pairs;
+
+    /// <summary>From a row's first pair to its own sum, in the left factor.</summary>
+    public nint Own => (Pairs + 1) * Step;
 }

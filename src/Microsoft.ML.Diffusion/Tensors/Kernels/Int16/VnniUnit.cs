@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 
@@ -34,32 +35,45 @@ internal sealed unsafe class VnniUnit
     /// <summary>Whether it adds factors to multiply less (<see cref="VnniCode"/>): half as quick again as a product of bfloat16.</summary>
     public bool AddsFactors { get; }
 
-    /// <inheritdoc cref="Int16Blocks.Multiply"/>
-    public void Multiply(in PairStrides factors, bool six, bool two, int* a, int* b, float* c, int strideC, bool adds)
+    /// <summary>What the blocks of some columns have in common: all but what <see cref="Multiply"/> is told.</summary>
+    /// <param name="factors">How both lie.</param>
+    /// <param name="b">The first row of pairs.</param>
+    /// <param name="strideC">From a row of sums to the next.</param>
+    /// <param name="adds">Whether they are added to what is there.</param>
+    public static Int16Block BlockOf(in PairStrides factors, int* b, int strideC, bool adds) => new()
     {
-        var block = new Int16Block
-        {
-            A = a,
-            AStride = factors.Row * sizeof(int),
-            AStep = factors.Step * sizeof(int),
-            B = b,
-            BStride = factors.Right * sizeof(int),
-            Twos = factors.Pairs / 2,
-            Odd = factors.Pairs % 2,
-            AOwn = a + (factors.Pairs + 1) * factors.Step,
-            BOwn = b + (factors.Pairs + 1) * factors.Right,
-            C = c,
-            CStride = strideC * sizeof(float),
-            Adds = adds ? 1 : 0,
-        };
+        AStride = factors.Row * sizeof(int),
+        AStep = factors.Step * sizeof(int),
+        B = b,
+        BStride = factors.Right * sizeof(int),
+        Twos = factors.Pairs / 2,
+        Odd = factors.Pairs % 2,
+        BOwn = b + (factors.Pairs + 1) * factors.Right,
+        CStride = strideC * sizeof(float),
+        Adds = adds ? 1 : 0,
+    };
+
+    /// <summary>C = A·B or C += A·B of one block.</summary>
+    /// <param name="block">From <see cref="BlockOf"/>; written to.</param>
+    /// <param name="six">Whether of six rows; otherwise of four.</param>
+    /// <param name="two">Whether of two registers of columns; otherwise of one.</param>
+    /// <param name="a">The first row's first pair.</param>
+    /// <param name="own">From there to the row's own sum.</param>
+    /// <param name="c">The first sum.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Multiply(Int16Block* block, bool six, bool two, int* a, nint own, float* c)
+    {
+        block->A = a;
+        block->AOwn = a + own;
+        block->C = c;
         if (six && two)
-            _six2(&block);
+            _six2(block);
         else if (six)
-            _six1(&block);
+            _six1(block);
         else if (two)
-            _four2(&block);
+            _four2(block);
         else
-            _four1(&block);
+            _four1(block);
     }
 
     /// <summary>The same, as one that adds factors to multiply less, or as one that does not; the sums are the same.</summary>
