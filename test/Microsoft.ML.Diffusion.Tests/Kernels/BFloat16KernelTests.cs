@@ -60,8 +60,8 @@ public sealed unsafe class BFloat16KernelTests
     public void ConvolutionsAreTheDefinition(string unit, int n, int height, int width, int inputs, int outputs)
     {
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
-        float[] x = Rounded(1, n * height * width * inputs), w = Rounded(2, 9 * inputs * outputs);
-        float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, n * height * width * outputs);
+        float[] x = KernelData.Rounded(1, n * height * width * inputs), w = KernelData.Rounded(2, 9 * inputs * outputs);
+        float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Rounded(4, n * height * width * outputs);
         double tolerance = ConvolutionTolerance(unit);
         foreach (bool turned in (bool[])[false, true])
         {
@@ -79,7 +79,7 @@ public sealed unsafe class BFloat16KernelTests
     public void TheirWeightsGradientsAreSumsOverThePixels(string unit, int n, int height, int width, int inputs, int outputs)
     {
         var size = new ConvolutionSize(n, height, width, inputs, outputs);
-        float[] x = Rounded(1, n * height * width * inputs), dy = Rounded(2, n * height * width * outputs);
+        float[] x = KernelData.Rounded(1, n * height * width * inputs), dy = KernelData.Rounded(2, n * height * width * outputs);
         var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, x, dy);
         var (got, bias) = Differentiate(unit, size, x, dy, true);
         Assert.IsLessThan(SumTolerance(unit), KernelData.Error(want, got));
@@ -98,7 +98,7 @@ public sealed unsafe class BFloat16KernelTests
         foreach (bool turned in AtPoints(unit) is { ConvolvesInIntegers: true } ? (bool[])[] : [false, true])
         {
             double[] want = WrittenOutConvolution.Apply(size, x, w, turned);
-            CollectionAssert.AreEqual(Rounded([.. want.Select(value => (float)value)]), Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
+            CollectionAssert.AreEqual(KernelData.Rounded([.. want.Select(value => (float)value)]), Convolve(unit, size, x, w, turned, null, null), $"turned: {turned}");
         }
         if (AtPoints(unit) is { MultipliesInIntegers: true } && Int16GradientPoints.AreThere)
             return;
@@ -111,15 +111,15 @@ public sealed unsafe class BFloat16KernelTests
     public void DoubledImagesAreConvolvedByLessWorkToTheSame(string unit, int n, int height, int width, int inputs, int outputs)
     {
         ConvolutionSize small = new(n, height, width, inputs, outputs), size = small with { Height = 2 * height, Width = 2 * width };
-        float[] bias = KernelData.Numbers(3, outputs), addend = Rounded(4, size.Images * size.Height * size.Width * outputs);
-        float[] x = Rounded(1, n * height * width * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        float[] bias = KernelData.Numbers(3, outputs), addend = KernelData.Rounded(4, size.Images * size.Height * size.Width * outputs);
+        float[] x = KernelData.Rounded(1, n * height * width * inputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
         double[] want = WrittenOutConvolution.Apply(size, Doubled(small, x), w, turned: false);
         Check(want, Convolve(x, w, null, null), "alone", TransformTolerance);
         Check(WrittenOutConvolution.Plus(want, bias, addend), Convolve(x, w, bias, addend), "with both", TransformTolerance);
 
         (x, w) = (SmallWholes(5, x.Length), SmallWholes(6, w.Length));
         double[] whole = WrittenOutConvolution.Apply(size, Doubled(small, x), w, turned: false);
-        CollectionAssert.AreEqual(Rounded([.. whole.Select(value => (float)value)]), Convolve(x, w, null, null));
+        CollectionAssert.AreEqual(KernelData.Rounded([.. whole.Select(value => (float)value)]), Convolve(x, w, null, null));
 
         float[] Convolve(float[] image, float[] weight, float[]? b, float[]? a)
         {
@@ -142,12 +142,12 @@ public sealed unsafe class BFloat16KernelTests
     public void TheGradientOfADoubledImageIsTheSumOverItsFourPixels(string unit, int n, int height, int width, int inputs, int outputs)
     {
         ConvolutionSize small = new(n, height, width, inputs, outputs), back = new(n, 2 * height, 2 * width, outputs, inputs);
-        float[] dy = Rounded(1, n * back.Height * back.Width * outputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
+        float[] dy = KernelData.Rounded(1, n * back.Height * back.Width * outputs), w = KernelData.Numbers(2, 9 * inputs * outputs);
         Check(Halved(small, WrittenOutConvolution.Apply(back, dy, w, turned: true)), Differentiate(dy, w), "gradient", TransformTolerance);
 
         (dy, w) = (SmallWholes(5, dy.Length), SmallWholes(6, w.Length));
         double[] whole = Halved(small, WrittenOutConvolution.Apply(back, dy, w, turned: true));
-        CollectionAssert.AreEqual(Rounded([.. whole.Select(value => (float)value)]), Differentiate(dy, w));
+        CollectionAssert.AreEqual(KernelData.Rounded([.. whole.Select(value => (float)value)]), Differentiate(dy, w));
 
         float[] Differentiate(float[] gradient, float[] weight)
         {
@@ -165,7 +165,7 @@ public sealed unsafe class BFloat16KernelTests
     public void AWeightsGradientOverADoubledImageIsTheSumOverItsPixels(string unit, int n, int height, int width, int inputs, int outputs)
     {
         ConvolutionSize small = new(n, height, width, inputs, outputs), size = small with { Height = 2 * height, Width = 2 * width };
-        float[] x = Rounded(1, n * height * width * inputs), dy = Rounded(2, n * size.Height * size.Width * outputs);
+        float[] x = KernelData.Rounded(1, n * height * width * inputs), dy = KernelData.Rounded(2, n * size.Height * size.Width * outputs);
         var (want, wantBias) = WrittenOutConvolution.WeightGradient(size, Doubled(small, x), dy);
         var (got, bias) = Differentiate(x, dy, true);
         Assert.IsLessThan(Tolerance, KernelData.Error(want, got));
@@ -191,10 +191,10 @@ public sealed unsafe class BFloat16KernelTests
     public void TheirErrorIsNearThatOfRoundingTheWeights(string unit)
     {
         var size = new ConvolutionSize(4, 16, 16, 128, 32);
-        float[] x = Rounded([.. KernelData.Numbers(1, size.Images * size.Height * size.Width * size.Inputs).Select(value => value / (1 + MathF.Exp(-value)))]);
-        float[] w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs), dy = Rounded(3, size.Images * size.Height * size.Width * size.Outputs);
+        float[] x = KernelData.Rounded([.. KernelData.Numbers(1, size.Images * size.Height * size.Width * size.Inputs).Select(value => value / (1 + MathF.Exp(-value)))]);
+        float[] w = KernelData.Numbers(2, 9 * size.Inputs * size.Outputs), dy = KernelData.Rounded(3, size.Images * size.Height * size.Width * size.Outputs);
         double[] want = WrittenOutConvolution.Apply(size, x, w, turned: false);
-        double ofRounding = Apart(want, WrittenOutConvolution.Apply(size, x, Rounded(w), turned: false));
+        double ofRounding = Apart(want, WrittenOutConvolution.Apply(size, x, KernelData.Rounded(w), turned: false));
         double[] written = [.. Convolve(unit, size, x, w, false, null, null).Select(value => (double)value)];
         // Writing the result rounds it once more. The same transforms at real points make ten times the error.
         Assert.IsLessThan(2.6, Apart(want, written) / ofRounding);
@@ -211,7 +211,7 @@ public sealed unsafe class BFloat16KernelTests
         {
             foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (32, 96), (96, 64)])
             {
-                float[] x = Rounded(1, rows * inputs), weight = Rounded(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = Rounded(4, rows * outputs);
+                float[] x = KernelData.Rounded(1, rows * inputs), weight = KernelData.Rounded(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = KernelData.Rounded(4, rows * outputs);
                 foreach (bool transposed in (bool[])[false, true])
                 {
                     double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed);
@@ -234,7 +234,7 @@ public sealed unsafe class BFloat16KernelTests
         {
             foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (32, 96), (96, 64)])
             {
-                float[] x = Rounded(1, rows * inputs), dy = Rounded(2, rows * outputs);
+                float[] x = KernelData.Rounded(1, rows * inputs), dy = KernelData.Rounded(2, rows * outputs);
                 var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
                 foreach (bool source in (bool[])[false, true])
                 {
@@ -444,18 +444,6 @@ public sealed unsafe class BFloat16KernelTests
 
     /// <summary>Root mean square of the difference, as a share.</summary>
     private static double Apart(double[] want, double[] got) => Math.Sqrt(want.Zip(got, (a, b) => (a - b) * (a - b)).Sum() / want.Sum(value => value * value));
-
-    /// <summary>Numbers that bfloat16 holds.</summary>
-    private static float[] Rounded(int seed, int count) => Rounded(KernelData.Numbers(seed, count));
-
-    /// <summary>What libtorch makes of numbers.</summary>
-    private static float[] Rounded(float[] of)
-    {
-        using Tensor numbers = tensor(of);
-        using Tensor narrow = numbers.to(ScalarType.BFloat16);
-        using Tensor wide = narrow.to(float32);
-        return wide.data<float>().ToArray();
-    }
 
     private static float[] Convolve(string unit, in ConvolutionSize size, float[] x, float[] weight, bool turned, float[]? bias, float[]? addend)
     {

@@ -1,5 +1,3 @@
-using TorchSharp;
-
 namespace Microsoft.ML.Diffusion.Tests;
 
 /// <summary>
@@ -40,11 +38,7 @@ public sealed unsafe class Int16GradientPointsTests
         select new object[] { x, dy };
 
     [TestInitialize]
-    public void NeedsWideRegisters()
-    {
-        if (!Int16GradientPoints.AreThere)
-            Assert.Inconclusive("This processor has no registers of 512 bits; its kernels never take these products.");
-    }
+    public void NeedsWideRegisters() => KernelData.NeedsWideRegisters();
 
     [TestMethod]
     [DynamicData(nameof(PatternPairs))]
@@ -54,7 +48,7 @@ public sealed unsafe class Int16GradientPointsTests
         double[] want = WrittenOutConvolution.WeightGradient(s_size, x, dy).Weight;
         float[] got = Differentiate(x, dy);
         // Each weight beside the longest sum that its channels could have: a sum that had overflowed would be off by as much as that.
-        double[] ofInputs = Lengths(x, Inputs), ofOutputs = Lengths(dy, Outputs);
+        double[] ofInputs = KernelData.Lengths(x, Inputs), ofOutputs = KernelData.Lengths(dy, Outputs);
         for (int i = 0; i < want.Length; i++)
         {
             double longest = ofInputs[i % Inputs] * ofOutputs[i / (9 * Inputs)];
@@ -69,7 +63,7 @@ public sealed unsafe class Int16GradientPointsTests
         double squares = 0, ofIntegers = 0, ofBFloat16 = 0;
         for (int seed = 1; seed <= 4; seed++)
         {
-            float[] x = Rounded([.. KernelData.Numbers(seed, Pixels * Inputs).Select(value => 3 * value / (1 + MathF.Exp(-3 * value)))]), dy = Rounded(KernelData.Numbers(seed + 10, Pixels * Outputs));
+            float[] x = KernelData.Rounded([.. KernelData.Numbers(seed, Pixels * Inputs).Select(value => 3 * value / (1 + MathF.Exp(-3 * value)))]), dy = KernelData.Rounded(seed + 10, Pixels * Outputs);
             double[] want = WrittenOutConvolution.WeightGradient(s_size, x, dy).Weight;
             squares += want.Sum(value => value * value);
             ofIntegers += Apart(want, Differentiate(x, dy));
@@ -82,7 +76,7 @@ public sealed unsafe class Int16GradientPointsTests
     [TestMethod]
     public void ThePixelsScaleIsTheGradients()
     {
-        float[] x = Rounded(KernelData.Numbers(1, Pixels * Inputs)), dy = Rounded(KernelData.Numbers(2, Pixels * Outputs));
+        float[] x = KernelData.Rounded(1, Pixels * Inputs), dy = KernelData.Rounded(2, Pixels * Outputs);
         float[] got = Differentiate(x, dy);
         foreach (var (ofInput, ofGradient) in ((int, int)[])[(10, -30), (-40, 20), (-24, -24), (40, 40)])
         {
@@ -94,7 +88,7 @@ public sealed unsafe class Int16GradientPointsTests
     [TestMethod]
     public void PixelsOfZerosGiveZeros()
     {
-        float[] x = Rounded(KernelData.Numbers(1, Pixels * Inputs)), dy = Rounded(KernelData.Numbers(2, Pixels * Outputs));
+        float[] x = KernelData.Rounded(1, Pixels * Inputs), dy = KernelData.Rounded(2, Pixels * Outputs);
         for (int i = 0; i < Pixels; i++)
             x[i * Inputs + 5] = dy[i * Outputs + 7] = 0;
         float[] got = Differentiate(x, dy);
@@ -108,7 +102,7 @@ public sealed unsafe class Int16GradientPointsTests
     [DataRow(float.NegativeInfinity)]
     public void WhatIsNoNumberStaysInItsChannel(float value)
     {
-        float[] x = Rounded(KernelData.Numbers(1, Pixels * Inputs)), dy = Rounded(KernelData.Numbers(2, Pixels * Outputs));
+        float[] x = KernelData.Rounded(1, Pixels * Inputs), dy = KernelData.Rounded(2, Pixels * Outputs);
         float[] sound = Differentiate(x, dy);
         x[100 * Inputs + 5] = value;
         dy[700 * Outputs + 7] = value;
@@ -128,7 +122,7 @@ public sealed unsafe class Int16GradientPointsTests
     public void ImagesAreMeasuredAsTilesSeeThem(bool doubled)
     {
         const int height = 8, width = 12;
-        float[] pixels = Rounded(KernelData.Numbers(1, 2 * height * width * Inputs));
+        float[] pixels = KernelData.Rounded(1, 2 * height * width * Inputs);
         fixed (ushort* numbers = BFloat16KernelTests.Narrow(pixels))
         {
             PixelSource source = PixelSource.Of(numbers, height, width, Inputs, doubled);
@@ -149,7 +143,7 @@ public sealed unsafe class Int16GradientPointsTests
     public void ThroughANormTheyAreMeasuredAtLeastAsLargeAsTheyAre(bool silu)
     {
         const int height = 8, width = 12;
-        float[] pixels = Rounded([.. KernelData.Numbers(1, height * width * Inputs).Select(value => 3 * value)]), weight = [.. KernelData.Numbers(2, Inputs).Select(value => 1 + value / 4)], bias = [.. KernelData.Numbers(3, Inputs).Select(value => value / 4)], statistics = new float[8];
+        float[] pixels = KernelData.Rounded([.. KernelData.Numbers(1, height * width * Inputs).Select(value => 3 * value)]), weight = [.. KernelData.Numbers(2, Inputs).Select(value => 1 + value / 4)], bias = [.. KernelData.Numbers(3, Inputs).Select(value => value / 4)], statistics = new float[8];
         fixed (ushort* numbers = BFloat16KernelTests.Narrow(pixels))
         fixed (float* w = weight, b = bias, s = statistics)
         {
@@ -209,15 +203,6 @@ public sealed unsafe class Int16GradientPointsTests
         return [.. Enumerable.Range(0, Pixels * channels).Select(i => of(i / channels / 256, i / channels / 16 % 16, i / channels % 16, i % channels))];
     }
 
-    /// <summary>Of each channel's pixels as a vector.</summary>
-    private static double[] Lengths(float[] pixels, int channels)
-    {
-        var squares = new double[channels];
-        for (int i = 0; i < pixels.Length; i++)
-            squares[i % channels] += (double)pixels[i] * pixels[i];
-        return [.. squares.Select(Math.Sqrt)];
-    }
-
     private static double Apart(double[] want, float[] got) => want.Zip(got, (a, b) => (a - b) * (a - b)).Sum();
 
     private static float[] Differentiate(float[] x, float[] dy) => Differentiate(x, dy, (dWeight, source, gradient) =>
@@ -231,12 +216,5 @@ public sealed unsafe class Int16GradientPointsTests
         fixed (float* pw = dWeight)
             add((nint)pw, PixelSource.Of(px, s_size.Height, s_size.Width, Inputs), (nint)pdy);
         return dWeight;
-    }
-
-    /// <summary>What libtorch makes of numbers.</summary>
-    private static float[] Rounded(float[] of)
-    {
-        using Tensor numbers = tensor(of), narrow = numbers.to(ScalarType.BFloat16), wide = narrow.to(float32);
-        return wide.data<float>().ToArray();
     }
 }

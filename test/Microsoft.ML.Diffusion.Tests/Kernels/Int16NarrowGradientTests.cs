@@ -23,11 +23,7 @@ public sealed unsafe class Int16NarrowGradientTests
         select new object[] { x, dy };
 
     [TestInitialize]
-    public void NeedsWideRegisters()
-    {
-        if (!Int16WideLayout.IsQuicker)
-            Assert.Inconclusive("This processor has no registers of 512 bits; its kernels never take these products.");
-    }
+    public void NeedsWideRegisters() => KernelData.NeedsWideRegisters();
 
     [TestMethod]
     public void TheyAreSumsOverTheRows()
@@ -36,7 +32,7 @@ public sealed unsafe class Int16NarrowGradientTests
         {
             foreach (var (inputs, outputs) in ((int, int)[])[(32, 32), (32, 96), (96, 64), (224, 32)])
             {
-                float[] x = Numbers(1, rows * inputs), dy = Numbers(2, rows * outputs);
+                float[] x = KernelData.Rounded(1, rows * inputs), dy = KernelData.Rounded(2, rows * outputs);
                 var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
                 foreach (Layout layout in inputs > 32 ? (Layout[])[Layout.Whole, Layout.Computed, Layout.Joined] : [Layout.Whole, Layout.Computed])
                 {
@@ -54,7 +50,7 @@ public sealed unsafe class Int16NarrowGradientTests
     public void OfManyComputedColumnsFewRowsAreReadTogether()
     {
         const int rows = 256, inputs = 1152, outputs = 64;
-        float[] x = Numbers(1, rows * inputs), dy = Numbers(2, rows * outputs);
+        float[] x = KernelData.Rounded(1, rows * inputs), dy = KernelData.Rounded(2, rows * outputs);
         var (weight, bias) = WrittenOutProduct.WeightGradient(rows, inputs, outputs, x, dy);
         var (dWeight, dBias) = Differentiate(rows, inputs, outputs, x, dy, Layout.Computed, withBias: true);
         Assert.IsLessThan(1e-3, KernelData.Error(weight, dWeight));
@@ -67,7 +63,7 @@ public sealed unsafe class Int16NarrowGradientTests
         double squares = 0, ofIntegers = 0, ofRounding = 0;
         for (int seed = 1; seed <= 4; seed++)
         {
-            float[] exactX = KernelData.Numbers(seed, Rows * Inputs), exactDy = KernelData.Numbers(seed + 10, Rows * Outputs), x = Rounded(exactX), dy = Rounded(exactDy);
+            float[] exactX = KernelData.Numbers(seed, Rows * Inputs), exactDy = KernelData.Numbers(seed + 10, Rows * Outputs), x = KernelData.Rounded(exactX), dy = KernelData.Rounded(exactDy);
             double[] exact = WrittenOutProduct.WeightGradient(Rows, Inputs, Outputs, exactX, exactDy).Weight, want = WrittenOutProduct.WeightGradient(Rows, Inputs, Outputs, x, dy).Weight;
             squares += want.Sum(value => value * value);
             ofIntegers += Apart(want, [.. Differentiate(x, dy).Select(value => (double)value)]);
@@ -82,7 +78,7 @@ public sealed unsafe class Int16NarrowGradientTests
     public void NoNumbersAreTooLarge(string ofInput, string ofGradient)
     {
         float[] x = Pattern(ofInput, Inputs), dy = Pattern(ofGradient, Outputs), got = Differentiate(x, dy);
-        double[] want = WrittenOutProduct.WeightGradient(Rows, Inputs, Outputs, x, dy).Weight, ofInputs = Lengths(x, Inputs), ofOutputs = Lengths(dy, Outputs);
+        double[] want = WrittenOutProduct.WeightGradient(Rows, Inputs, Outputs, x, dy).Weight, ofInputs = KernelData.Lengths(x, Inputs), ofOutputs = KernelData.Lengths(dy, Outputs);
         // Beside the longest sum that these columns could have: one that had overflowed would be off by as much as that.
         for (int i = 0; i < want.Length; i++)
             Assert.IsLessThanOrEqualTo(ofInputs[i % Inputs] * ofOutputs[i / Inputs] / 1000, Math.Abs(got[i] - want[i]), $"number {i} is {got[i]}, not {want[i]}");
@@ -91,7 +87,7 @@ public sealed unsafe class Int16NarrowGradientTests
     [TestMethod]
     public void TheNumbersScaleIsTheGradients()
     {
-        float[] x = Numbers(1, Rows * Inputs), dy = Numbers(2, Rows * Outputs), got = Differentiate(x, dy);
+        float[] x = KernelData.Rounded(1, Rows * Inputs), dy = KernelData.Rounded(2, Rows * Outputs), got = Differentiate(x, dy);
         foreach (var (ofInput, ofGradient) in ((int, int)[])[(10, -30), (-40, 20), (-24, -24), (40, 40)])
         {
             float[] scaled = Differentiate([.. x.Select(value => MathF.ScaleB(value, ofInput))], [.. dy.Select(value => MathF.ScaleB(value, ofGradient))]);
@@ -106,7 +102,7 @@ public sealed unsafe class Int16NarrowGradientTests
     [DataRow(float.NegativeInfinity)]
     public void ColumnsOfZerosAndOfWhatIsNoNumberStayByThemselves(float value)
     {
-        float[] x = Numbers(1, Rows * Inputs), dy = Numbers(2, Rows * Outputs), sound = Differentiate(x, dy);
+        float[] x = KernelData.Rounded(1, Rows * Inputs), dy = KernelData.Rounded(2, Rows * Outputs), sound = Differentiate(x, dy);
         for (int row = value == 0 ? 0 : 500; row < (value == 0 ? Rows : 501); row++)
             x[row * Inputs + 5] = dy[row * Outputs + 7] = value;
         float[] got = Differentiate(x, dy);
@@ -126,7 +122,7 @@ public sealed unsafe class Int16NarrowGradientTests
     public void TheNumberOfCoresChangesNoBit()
     {
         const int inputs = 96, outputs = 128;
-        float[] x = Numbers(1, Rows * inputs), dy = Numbers(2, Rows * outputs);
+        float[] x = KernelData.Rounded(1, Rows * inputs), dy = KernelData.Rounded(2, Rows * outputs);
         var alone = On(1);
         foreach (int cores in (int[])[2, 3, 4, 8])
         {
@@ -181,25 +177,7 @@ public sealed unsafe class Int16NarrowGradientTests
 
     private static float[] Pattern(string name, int columns) => [.. Enumerable.Range(0, Rows * columns).Select(i => Patterns[name](i / columns, i % columns))];
 
-    /// <summary>Of each column as a vector.</summary>
-    private static double[] Lengths(float[] numbers, int columns)
-    {
-        var squares = new double[columns];
-        for (int i = 0; i < numbers.Length; i++)
-            squares[i % columns] += (double)numbers[i] * numbers[i];
-        return [.. squares.Select(Math.Sqrt)];
-    }
-
     private static double Apart(double[] want, double[] got) => want.Zip(got, (a, b) => (a - b) * (a - b)).Sum();
-
-    private static float[] Numbers(int seed, int count) => Rounded(KernelData.Numbers(seed, count));
-
-    /// <summary>What libtorch makes of numbers.</summary>
-    private static float[] Rounded(float[] of)
-    {
-        using Tensor numbers = tensor(of), narrow = numbers.to(ScalarType.BFloat16), wide = narrow.to(float32);
-        return wide.data<float>().ToArray();
-    }
 
     /// <summary>How the input lies in memory.</summary>
     private enum Layout

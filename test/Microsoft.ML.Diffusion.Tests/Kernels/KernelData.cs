@@ -10,6 +10,13 @@ internal static class KernelData
             Assert.Inconclusive("This processor has no AVX2; its kernels multiply float32.");
     }
 
+    /// <summary>Ends a test of kernels that need registers of 512 bits where there are none: they are never taken then.</summary>
+    public static void NeedsWideRegisters()
+    {
+        if (!Int16WideLayout.IsQuicker)
+            Assert.Inconclusive("This processor has no registers of 512 bits.");
+    }
+
     /// <summary>Numbers between −1 and 1, the same for the same seed.</summary>
     public static float[] Numbers(int seed, int count)
     {
@@ -57,6 +64,27 @@ internal static class KernelData
         using var scope = NewDisposeScope();
         double share = ((got.detach().to(float64) - want.detach()).abs().max() / want.detach().abs().max()).item<double>();
         return double.IsFinite(share) ? share : double.PositiveInfinity;
+    }
+
+    /// <summary>What libtorch makes of numbers in bfloat16.</summary>
+    public static float[] Rounded(float[] of)
+    {
+        using Tensor numbers = tensor(of), narrow = numbers.to(ScalarType.BFloat16), wide = narrow.to(float32);
+        return wide.data<float>().ToArray();
+    }
+
+    /// <summary>The same of <see cref="Numbers"/>.</summary>
+    public static float[] Rounded(int seed, int count) => Rounded(Numbers(seed, count));
+
+    /// <summary>The length of each column as a vector.</summary>
+    /// <param name="numbers">[rows, columns].</param>
+    /// <param name="columns">How many.</param>
+    public static double[] Lengths(float[] numbers, int columns)
+    {
+        var squares = new double[columns];
+        for (int i = 0; i < numbers.Length; i++)
+            squares[i % columns] += (double)numbers[i] * numbers[i];
+        return [.. squares.Select(Math.Sqrt)];
     }
 
     /// <summary>Fills the working memory of this thread's kernels with NaN: a number that is read and was never written shows.</summary>
