@@ -55,12 +55,14 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
         {
             BFloat16Rows? source = NarrowSourceOf(x, window, norm);
             if (Int16NarrowGradient.Takes(unit))
-                Int16NarrowGradient.Add(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow, dWeight, dBias);
+                new Int16NarrowGradient(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow, dWeight, dBias).Add();
             else
                 BFloat16Gradient.Add(unit, new ProductPieces(window.Outputs, window.Numbers, Outputs, x, source, dy.Narrow), dWeight, dBias);
         }
         else
+        {
             LinearKernel.WeightGradient(window.Outputs, window.Numbers, Outputs, FloatsOf(x), SourceOf(x, window, norm), dy.Floats, dWeight, dBias);
+        }
     }
 
     /// <inheritdoc/>
@@ -101,10 +103,8 @@ internal sealed unsafe class ProductOperator(int outputs, int kernel = 1, int st
     {
         if (Int16NarrowProduct.Takes(unit, outputs))
             Int16NarrowProduct.Apply(rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
-        else if (x.Joined is null)
-            BFloat16Product.Apply(unit, rows, inputs, outputs, x.Narrow, source, weight, transposed, bias, addend, y, moments);
         else
-            BFloat16Product.Apply(unit, rows, inputs, outputs, null, source ?? new BFloat16JoinedRows(x), weight, transposed, bias, addend, y, moments);
+            BFloat16Product.Apply(unit, rows, inputs, outputs, x, source, weight, transposed, bias, addend, y, moments);
     }
 
     private static float* FloatsOf(ImageMemory x) => x.Joined is null ? x.Floats : null;

@@ -501,7 +501,7 @@ public sealed unsafe class BFloat16KernelTests
         ushort[] y = Nothing(rows * outputs);
         fixed (ushort* px = Narrow(x), pa = Narrow(addend), py = y)
         fixed (float* pw = weight, pb = bias)
-            BFloat16Product.Apply(TestedUnits.Of(unit), rows, inputs, outputs, source ? null : px, source ? new NarrowArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
+            BFloat16Product.Apply(TestedUnits.Of(unit), rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new NarrowArrayRows(Narrow(x)!, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
 

@@ -32,10 +32,7 @@ public sealed unsafe class Int16GradientPointsTests
         ["one row of tiles"] = (_, y, x, _) => y / 4 == 2 ? (x % 2 == 0 ? 3 : -3) : 0,
     };
 
-    private static IEnumerable<object[]> PatternPairs =>
-        from x in Patterns.Keys
-        from dy in Patterns.Keys
-        select new object[] { x, dy };
+    private static IEnumerable<object[]> PatternPairs => KernelData.Pairs(Patterns.Keys);
 
     [TestInitialize]
     public void NeedsWideRegisters() => KernelData.NeedsWideRegisters();

@@ -46,7 +46,7 @@ public sealed unsafe class Int16NarrowProductTests
         {
             foreach (var (inputs, outputs) in ((int, int)[])[(32, 64), (96, 96), (160, 64), (288, 128)])
             {
-                float[] x = Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = Rounded(4, rows * outputs);
+                float[] x = KernelData.Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs), bias = KernelData.Numbers(3, outputs), addend = KernelData.Rounded(4, rows * outputs);
                 foreach (bool transposed in (bool[])[false, true])
                 {
                     double[] want = WrittenOutProduct.Apply(rows, inputs, outputs, x, weight, transposed), all = WrittenOutConvolution.Plus(want, bias, addend);
@@ -70,7 +70,7 @@ public sealed unsafe class Int16NarrowProductTests
     {
         const int rows = 98, outputs = 64;
         int inputs = left + right;
-        float[] x = Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
+        float[] x = KernelData.Rounded(1, rows * inputs), weight = KernelData.Numbers(2, inputs * outputs);
         ushort[] narrow = BFloat16KernelTests.Narrow(x)!, a = [.. narrow.Where((_, i) => i % inputs < left)], b = [.. narrow.Where((_, i) => i % inputs >= left)], y = new ushort[rows * outputs];
         KernelData.Poison(100_000);
         fixed (ushort* pa = a, pb = b, py = y)
@@ -112,8 +112,6 @@ public sealed unsafe class Int16NarrowProductTests
             Int16NarrowProduct.Apply(rows, inputs, outputs, source ? default : new(px, new(1, 1, rows, inputs, IsNarrow: true)), source ? new NarrowArrayRows(narrow, inputs) : null, pw, transposed, pb, pa, py);
         return [.. y.Select(WrittenOutUnit.Widen)];
     }
-
-    private static float[] Rounded(int seed, int count) => [.. BFloat16KernelTests.Narrow(KernelData.Numbers(seed, count))!.Select(WrittenOutUnit.Widen)];
 }
 
 /// <summary>Routines that add factors to multiply less, beside those that do not.</summary>

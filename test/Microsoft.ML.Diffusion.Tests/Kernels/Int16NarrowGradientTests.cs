@@ -17,10 +17,7 @@ public sealed unsafe class Int16NarrowGradientTests
         ["columns apart"] = (row, column) => row % 2 == 0 ? MathF.ScaleB(1, column - 16) : -MathF.ScaleB(1, 10 - column),
     };
 
-    private static IEnumerable<object[]> PatternPairs =>
-        from x in Patterns.Keys
-        from dy in Patterns.Keys
-        select new object[] { x, dy };
+    private static IEnumerable<object[]> PatternPairs => KernelData.Pairs(Patterns.Keys);
 
     [TestInitialize]
     public void NeedsWideRegisters() => KernelData.NeedsWideRegisters();
@@ -168,7 +165,7 @@ public sealed unsafe class Int16NarrowGradientTests
             };
             // Twice: gradients are added to what is there.
             for (int i = 0; i < 2; i++)
-                Int16NarrowGradient.Add(rows, inputs, outputs, memory, layout == Layout.Computed ? new NarrowArrayRows(narrow, inputs) : null, pdy, pw, pb);
+                new Int16NarrowGradient(rows, inputs, outputs, memory, layout == Layout.Computed ? new NarrowArrayRows(narrow, inputs) : null, pdy, pw, pb).Add();
         }
         return ([.. dWeight.Select(value => value / 2)], dBias?.Select(value => value / 2).ToArray());
 

@@ -164,7 +164,7 @@ public sealed unsafe class KeptWeightsTests
             else if (of == Operator.Doubled)
                 BFloat16Convolution.ApplyDoubled(multiplies, size, image, w, null, null, to);
             else
-                BFloat16Product.Apply(multiplies, pixels, Inputs, Outputs, from, null, w, transposed: false, null, null, to);
+                BFloat16Product.Apply(multiplies, pixels, Inputs, Outputs, new(from, new(1, 1, pixels, Inputs, IsNarrow: true)), null, w, transposed: false, null, null, to);
         }
         return [.. y.Select(WrittenOutUnit.Widen)];
     }

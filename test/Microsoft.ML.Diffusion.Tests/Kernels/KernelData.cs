@@ -66,6 +66,12 @@ internal static class KernelData
         return double.IsFinite(share) ? share : double.PositiveInfinity;
     }
 
+    /// <summary>Every one with every one, a row of test data each.</summary>
+    public static IEnumerable<object[]> Pairs(IReadOnlyCollection<string> names) =>
+        from first in names
+        from second in names
+        select new object[] { first, second };
+
     /// <summary>What libtorch makes of numbers in bfloat16.</summary>
     public static float[] Rounded(float[] of)
     {

@@ -281,20 +281,19 @@ internal static unsafe class WinogradGradient<L, E, P>
             Gradient = dy;
             Weight = dWeight;
             Bias = dBias;
-            int inputs = KernelMemory.RoundUp(size.Inputs, L.Count), outputs = KernelMemory.RoundUp(size.Outputs, L.Count);
-            (Inputs, Outputs) = (inputs, outputs);
+            (Inputs, Outputs) = (KernelMemory.RoundUp(size.Inputs, L.Count), KernelMemory.RoundUp(size.Outputs, L.Count));
             TilesAcross = ConvolutionTiles.Along(size.Width);
             TilesDown = ConvolutionTiles.Along(size.Height);
             Bands = size.Images * TilesDown;
             // Not by the number of cores: the order of the sums hangs on it.
             const int least = 16;
-            int chunk = (int)Math.Max(least, (long)least * ChunkFloats / (P.HalfMatrices * P.GradientFloats(least, inputs + outputs)));
+            int chunk = (int)Math.Max(least, (long)least * ChunkFloats / (P.HalfMatrices * P.GradientFloats(least, Inputs + Outputs)));
             PairedRows = TilesAcross % 2 == 0 ? 1 : 2;
             ChunkBands = Math.Max(PairedRows, Math.Min(KernelMemory.RoundUp(Bands, PairedRows), chunk / TilesAcross / PairedRows * PairedRows));
             ChunkTiles = ChunkBands * TilesAcross;
             ScratchFloats = P.ScratchRegisters * L.Count + PixelSource.Room;
             // As products take them: twos of registers; the last may be one.
-            Grid = new(inputs, outputs, 2 * L.Count, s_costs);
+            Grid = new(Inputs, Outputs, 2 * L.Count, s_costs);
         }
 
         public P Points { get; }

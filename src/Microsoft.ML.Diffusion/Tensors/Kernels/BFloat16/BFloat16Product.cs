@@ -13,7 +13,7 @@ internal static unsafe class BFloat16Product
     /// <param name="rows">Their number.</param>
     /// <param name="inputs">Columns of x.</param>
     /// <param name="outputs">Columns of y.</param>
-    /// <param name="x">[rows, inputs]; null where <paramref name="source"/> gives it.</param>
+    /// <param name="x">[rows, inputs]; not read where there is a <paramref name="source"/>.</param>
     /// <param name="source">Computes x; or null.</param>
     /// <param name="weight">[outputs, inputs]; transposed: [inputs, outputs].</param>
     /// <param name="transposed">Whether it lies the other way.</param>
@@ -22,9 +22,12 @@ internal static unsafe class BFloat16Product
     /// <param name="y">[rows, outputs], written.</param>
     /// <param name="moments">Lines that divide <see cref="LinearKernel.Line"/>, filled where they are wanted.</param>
     public static void Apply(
-        MatrixUnit unit, nint rows, int inputs, int outputs, ushort* x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y,
+        MatrixUnit unit, nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, float* weight, bool transposed, float* bias, ushort* addend, ushort* y,
         MomentLines moments = default)
     {
+        // Blocks are multiplied where they lie, which joined channels do not in one piece.
+        source ??= x.Joined is null ? null : new BFloat16JoinedRows(x);
+        ushort* whole = source is null ? x.Narrow : null;
         var size = new WeightSize(outputs, 1, inputs);
         var packed = PackedWeight.Take(weight, transposed ? WeightForm.TurnedTaps : WeightForm.Taps, size, phases: 1, out bool isThere);
         if (!isThere)
@@ -38,10 +41,10 @@ internal static unsafe class BFloat16Product
             if (source is not null)
                 source.Read(first, count, from);
             else if (count % MatrixUnit.Side == 0)
-                from = x + first * inputs;
+                from = whole + first * inputs;
             else
                 // Whole blocks are read: past the last row there may be no memory.
-                BFloat16Source.Copy(x + first * inputs, from, count * inputs);
+                BFloat16Source.Copy(whole + first * inputs, from, count * inputs);
             Multiply(unit, size, count, from, packed.At(0, 0), new(y + first * outputs, outputs, bias, addend is null ? null : addend + first * outputs), (int*)targets, sums);
             for (nint row = first; moments.AreWanted && row < first + count; row += moments.Pixels)
                 moments.Measure<Lanes512, NarrowElement>((NarrowElement*)y, row / moments.Pixels, 0, outputs);

@@ -8,7 +8,15 @@ namespace Microsoft.ML.Diffusion;
 /// The gradient of the weight of <see cref="Int16NarrowProduct"/>, Σ dy·x over rows of bfloat16, multiplied in 16-bit integers: as <see cref="BFloat16Gradient"/>, where integers take less time.
 /// A column's numbers of some hundred rows share a scale (<see cref="Int16Scale"/>), which leaves them 10 to 11 bits where they vary freely. Registers are of 512 bits.
 /// </summary>
-internal sealed unsafe class Int16NarrowGradient
+/// <param name="rows">Their number; even.</param>
+/// <param name="inputs">Columns of x, a multiple of 32.</param>
+/// <param name="outputs">Columns of dy, a multiple of 32.</param>
+/// <param name="x">[rows, inputs]; not read where there is a <paramref name="source"/>.</param>
+/// <param name="source">Computes x; or null.</param>
+/// <param name="dy">[rows, outputs].</param>
+/// <param name="dWeight">[outputs, inputs], added to.</param>
+/// <param name="dBias">[outputs], added to; or null.</param>
+internal sealed unsafe class Int16NarrowGradient(nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, ushort* dy, float* dWeight, float* dBias)
 {
     /// <summary>Rows that are rounded together, at the most: a panel of their pairs stays in the first-level cache.</summary>
     private const int MostRows = 256;
@@ -21,107 +29,78 @@ internal sealed unsafe class Int16NarrowGradient
     /// <summary>Of blocks of 32 channels, for a row.</summary>
     private static readonly GradientCosts s_costs = new(20, 12, 8);
 
-    private readonly nint _rows;
-    private readonly int _together;
-    private readonly int _inputs;
-    private readonly int _outputs;
-    private readonly ImageMemory _x;
-    private readonly BFloat16Rows? _source;
-    private readonly ushort* _dy;
-    private readonly float* _dWeight;
-    private readonly float* _dBias;
-
-    private Int16NarrowGradient(nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, ushort* dy, float* dWeight, float* dBias)
-    {
-        _rows = rows;
-        _together = (int)Math.Min(rows, source is null ? MostRows : Math.Clamp(MostNumbers / inputs / 2 * 2, 2, MostRows));
-        _inputs = inputs;
-        _outputs = outputs;
-        _x = x;
-        _source = source;
-        _dy = dy;
-        _dWeight = dWeight;
-        _dBias = dBias;
-    }
+    /// <summary>Rows that are rounded together.</summary>
+    private readonly int _together = (int)Math.Min(rows, source is null ? MostRows : Math.Clamp(MostNumbers / inputs / 2 * 2, 2, MostRows));
 
     /// <summary>Whether a unit would rather have such a gradient taken here.</summary>
     public static bool Takes(MatrixUnit unit) => unit is PairUnit { MultipliesInIntegers: true } && Int16WideLayout.IsQuicker;
 
     /// <summary>Adds the gradients up.</summary>
-    /// <param name="rows">Their number; even.</param>
-    /// <param name="inputs">Columns of x, a multiple of 32.</param>
-    /// <param name="outputs">Columns of dy, a multiple of 32.</param>
-    /// <param name="x">[rows, inputs]; not read where there is a <paramref name="source"/>.</param>
-    /// <param name="source">Computes x; or null.</param>
-    /// <param name="dy">[rows, outputs].</param>
-    /// <param name="dWeight">[outputs, inputs], added to.</param>
-    /// <param name="dBias">[outputs], added to; or null.</param>
-    public static void Add(nint rows, int inputs, int outputs, ImageMemory x, BFloat16Rows? source, ushort* dy, float* dWeight, float* dBias)
+    public void Add()
     {
-        var gradient = new Int16NarrowGradient(rows, inputs, outputs, x, source, dy, dWeight, dBias);
         var grid = new WeightGrid(inputs, outputs, MatrixUnit.Side, s_costs);
-        DeferredWork.Run(grid.Parts, part => gradient.Accumulate(grid.Inputs(part), grid.Outputs(part)));
+        DeferredWork.Run(grid.Parts, part => Accumulate(grid.Inputs(part), grid.Outputs(part)));
     }
 
     /// <summary>The gradient of some inputs' and outputs' weights.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Accumulate(ChannelRange inputs, ChannelRange outputs)
+    private void Accumulate(ChannelRange inputRange, ChannelRange outputRange)
     {
         // From a row of pairs to the next it is no power of two, so that those of a panel do not meet in the cache.
-        nint xStride = inputs.Count + N, dyStride = outputs.Count + N, rows = _together / 2 + 2, widest = Math.Max(inputs.Count, outputs.Count);
-        float* memory = KernelMemory.Own(rows * (xStride + dyStride) + 2 * widest + (_source is null ? 0 : (nint)_together * _inputs / 2));
-        int* x = (int*)memory, dy = x + rows * xStride;
-        float* room = (float*)(dy + rows * dyStride);
-        ushort* computed = (ushort*)(room + 2 * widest);
-        double[]? bias = _dBias is not null && inputs.First == 0 ? new double[outputs.Count] : null;
-        for (nint first = 0; first < _rows; first += _together)
+        nint inputStride = inputRange.Count + N, gradientStride = outputRange.Count + N, pairRows = _together / 2 + 2, widest = Math.Max(inputRange.Count, outputRange.Count);
+        float* memory = KernelMemory.Own(pairRows * (inputStride + gradientStride) + 2 * widest + (source is null ? 0 : (nint)_together * inputs / 2));
+        int* input = (int*)memory, gradient = input + pairRows * inputStride;
+        float* room = (float*)(gradient + pairRows * gradientStride);
+        var computed = (NarrowElement*)(room + 2 * widest);
+        double[]? bias = dBias is not null && inputRange.First == 0 ? new double[outputRange.Count] : null;
+        for (nint first = 0; first < rows; first += _together)
         {
-            int count = (int)Math.Min(_together, _rows - first);
-            _source?.Read(first, count, computed);
-            for (int at = 0; at < inputs.Count;)
+            int count = (int)Math.Min(_together, rows - first);
+            source?.Read(first, count, (ushort*)computed);
+            for (int at = 0; at < inputRange.Count;)
             {
-                ChannelRange rest = inputs with { First = inputs.First + at };
-                ChannelRun<ushort> run = _source is null ? _x.Run<ushort>(first, rest) : new(computed + rest.First, _inputs, rest.Count);
-                Round(run, count, x + at, xStride, room);
+                ChannelRange rest = inputRange with { First = inputRange.First + at };
+                ChannelRun<NarrowElement> run = source is null ? x.Run<NarrowElement>(first, rest) : new(computed + rest.First, inputs, rest.Count);
+                Round(run, count, input + at, inputStride, room);
                 at += run.Count;
             }
-            ChannelRun<ushort> slope = new(_dy + first * _outputs + outputs.First, _outputs, outputs.Count);
-            Round(slope, count, dy, dyStride, room);
+            ChannelRun<NarrowElement> slope = new((NarrowElement*)dy + first * outputs + outputRange.First, outputs, outputRange.Count);
+            Round(slope, count, gradient, gradientStride, room);
             Int16Kernel<Lanes512>.AddTransposed(
-                dy, dyStride, x, xStride, _dWeight + (nint)outputs.First * _inputs + inputs.First, _inputs, outputs.Count, inputs.Count, count / 2);
+                gradient, gradientStride, input, inputStride, dWeight + (nint)outputRange.First * inputs + inputRange.First, inputs, outputRange.Count, inputRange.Count, count / 2);
             if (bias is null)
                 continue;
-            new Span<float>(room, outputs.Count).Clear();
-            SumKernel.AddRows((NarrowElement*)slope.First, count, outputs.Count, _outputs, room);
-            for (int i = 0; i < outputs.Count; i++)
+            new Span<float>(room, outputRange.Count).Clear();
+            SumKernel.AddRows(slope.First, count, outputRange.Count, outputs, room);
+            for (int i = 0; i < outputRange.Count; i++)
                 bias[i] += room[i];
         }
-        for (int i = 0; i < outputs.Count && bias is not null; i++)
-            _dBias[outputs.First + i] += (float)bias[i];
+        for (int i = 0; i < outputRange.Count && bias is not null; i++)
+            dBias[outputRange.First + i] += (float)bias[i];
     }
 
     /// <summary>Rounds rows and pairs them two by two.</summary>
-    /// <param name="rows">The first row's numbers, a multiple of 32.</param>
+    /// <param name="run">The first row's numbers, a multiple of 32.</param>
     /// <param name="count">How many; even.</param>
     /// <param name="to">[count/2 + 2, numbers], written: pairs, and behind the last their powers and own sums, as <see cref="Int16Layout"/> has them.</param>
     /// <param name="stride">From a row of pairs to the next.</param>
     /// <param name="room">[2, numbers].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Round(ChannelRun<ushort> rows, int count, int* to, nint stride, float* room)
+    private static void Round(ChannelRun<NarrowElement> run, int count, int* to, nint stride, float* room)
     {
-        TileSize size = TileSize.Nothing(rows.Count, room);
-        TileSize<Lanes512, NarrowElement>.Add((NarrowElement*)rows.First, count, rows.Count, rows.Stride, size, 1, 1);
-        for (int c = 0; c < rows.Count; c += 2 * N)
+        TileSize size = TileSize.Nothing(run.Count, room);
+        TileSize<Lanes512, NarrowElement>.Add(run.First, count, run.Count, run.Stride, size, 1, 1);
+        for (int c = 0; c < run.Count; c += 2 * N)
         {
             Vector512<float> scale0 = Int16Scale.Of(Vector512.Load(size.Squares + c), Vector512.Load(size.Largest + c));
             Vector512<float> scale1 = Int16Scale.Of(Vector512.Load(size.Squares + c + N), Vector512.Load(size.Largest + c + N));
             Vector512<int> own0 = default, own1 = default, before0 = default, before1 = default;
-            ushort* even = rows.First + c, odd = even + rows.Stride;
+            NarrowElement* even = run.First + c, odd = even + run.Stride;
             int* pair = to + c;
-            for (int i = 0; i < count / 2; i++, even += 2 * rows.Stride, odd += 2 * rows.Stride, pair += stride)
+            for (int i = 0; i < count / 2; i++, even += 2 * run.Stride, odd += 2 * run.Stride, pair += stride)
             {
-                Vector512<int> pair0 = Int16WideLayout.Pair(BFloat16Layout.Widen(Vector256.Load(even)), BFloat16Layout.Widen(Vector256.Load(odd)), scale0);
-                Vector512<int> pair1 = Int16WideLayout.Pair(BFloat16Layout.Widen(Vector256.Load(even + N)), BFloat16Layout.Widen(Vector256.Load(odd + N)), scale1);
+                Vector512<int> pair0 = Int16WideLayout.Pair(NarrowElement.Load(even).Value, NarrowElement.Load(odd).Value, scale0);
+                Vector512<int> pair1 = Int16WideLayout.Pair(NarrowElement.Load(even + N).Value, NarrowElement.Load(odd + N).Value, scale1);
                 pair0.Store(pair);
                 pair1.Store(pair + N);
                 if (i % 2 != 0)
